@@ -1,0 +1,167 @@
+"""The release's checkpoint format, in and out.
+
+A checkpoint is named by its prefix (`.../model.ckpt-1000000`): one `.index` beside one or many `.data-NNNNN-of-MMMMM`.
+"""
+
+import contextlib
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import tensorflow as tf
+
+from src.config import BUNDLED, InputError, hparams_from_shapes
+from src.model import ImageGPT
+
+PALETTES = ("clusters.npy", "kmeans_centers.npy")
+
+
+def checkpoint_prefix(path):
+    """The prefix that `path` means: itself, one of its files, or the newest checkpoint in a folder.
+
+    Raises:
+        InputError: there is no checkpoint.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.index"), key=lambda p: p.stat().st_mtime)
+        if not found:
+            raise InputError(f"{path}: no checkpoint (no *.index file) in this folder")
+        path = found[-1]
+    prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", str(path))
+    if not os.path.exists(prefix + ".index"):
+        raise InputError(
+            f"{prefix}: no such checkpoint ({os.path.basename(prefix)}.index is missing); "
+            "give the path up to the step, as in model.ckpt-1000000"
+        )
+    return prefix
+
+
+def default_checkpoint(downloads):
+    """The newest checkpoint anywhere below `downloads`, else the bundled model."""
+    found = sorted(Path(downloads).rglob("*.index"), key=lambda p: p.stat().st_mtime)
+    return checkpoint_prefix(found[-1] if found else BUNDLED)
+
+
+def palette_beside(prefix):
+    """The palette file that lies beside a checkpoint.
+
+    Raises:
+        InputError: none does.
+    """
+    for name in PALETTES:
+        path = Path(prefix).parent / name
+        if path.exists():
+            return path
+    raise InputError(
+        f"{prefix}: no palette ({' or '.join(PALETTES)}) beside it; give one with --color_cluster_path FILE"
+    )
+
+
+@contextlib.contextmanager
+def readable(prefix):
+    """TensorFlow's complaints about broken files, as one line that names the checkpoint."""
+    try:
+        yield
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        raise InputError(
+            f"{prefix}: the checkpoint is damaged or incomplete ({reason}); fetch or copy it again"
+        ) from error
+
+
+def model_shapes(shapes, hparams):
+    """The variables in `shapes` that are the model's own; optimizer slots and counters are left out.
+
+    A slot is named after the variable that it belongs to (`model/wpe/Adam_1`, `training/model/wpe/m`).
+
+    Raises:
+        InputError: what is left holds a name that is not the model's.
+    """
+    expected = hparams.variable_shapes()
+    own = {name: shape for name, shape in shapes.items() if name in expected}
+    known = re.compile("|".join(rf"(^|/){re.escape(name)}/|/{re.escape(name)}$" for name in expected))
+    counter = re.compile(r"(^|/)(global_step|beta\d_power|iterations?|learning_rate)$")
+    extra = [name for name in shapes if name not in own and not known.search(name) and not counter.search(name)]
+    if extra:
+        raise InputError(f"unexpected variables: {', '.join(sorted(extra))}")
+    return own
+
+
+def check_shapes(found, expected):
+    """Raise InputError with the difference, if any, between two maps of name to shape."""
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [
+        f"{name} is {list(found[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if tuple(found.get(name, shape)) != shape
+    ]
+    if wrong:
+        raise InputError("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
+
+
+def check_sizes(hparams, sizes):
+    """Raise InputError where the user's sizes (flag to value) contradict the checkpoint's."""
+    for name, wanted in sizes.items():
+        if getattr(hparams, name) != wanted:
+            raise InputError(
+                f"--{name} {wanted} was given but the checkpoint has {getattr(hparams, name)}; leave the flag out"
+            )
+
+
+def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
+    """An ImageGPT from a checkpoint in the release's format, its sizes read from the variables' shapes.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or a folder with checkpoints (the newest is taken).
+        bert_mask_prob: not stored in a checkpoint.
+        sizes: HParams fields that the caller expects, such as `{"n_embd": 512}`.
+        options: passed on to `ImageGPT` (dtype, recompute).
+
+    Raises:
+        InputError: no checkpoint, a damaged one, a variable missing, unexpected or of the wrong shape or type, or
+            `sizes` that differ.
+    """
+    prefix = checkpoint_prefix(path)
+    with readable(prefix):
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+        types = reader.get_variable_to_dtype_map()
+    try:
+        hparams = dataclasses.replace(hparams_from_shapes(shapes), bert_mask_prob=bert_mask_prob)
+        check_sizes(hparams, sizes or {})
+        own = model_shapes(shapes, hparams)
+        check_shapes(own, hparams.variable_shapes())
+        for name in own:
+            if types[name] != tf.float32:
+                raise InputError(f"{name} is {types[name].name}, expected float32")
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
+    with readable(prefix):
+        return ImageGPT(
+            hparams, values=((name, reader.get_tensor(name)) for name in hparams.variable_shapes()), **options
+        )
+
+
+def save_model(model, prefix):
+    """Write `model` in the release's format, one shard, complete or not at all.
+
+    The folder must exist.
+    """
+    prefix = Path(prefix)
+    part = prefix.with_name(f".{prefix.name}.{os.getpid()}")
+    names = sorted(model.params)
+    tf.raw_ops.SaveV2(
+        prefix=f"{part}-00000",
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[model.params[n].read_value() for n in names],
+    )
+    tf.raw_ops.MergeV2Checkpoints(
+        checkpoint_prefixes=[f"{part}-00000"], destination_prefix=str(part), delete_old_dirs=False
+    )
+    for ending in (".data-00000-of-00001", ".index"):  # the index last: without it there is no checkpoint
+        os.replace(f"{part}{ending}", f"{prefix}{ending}")

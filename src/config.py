@@ -1,0 +1,102 @@
+"""Sizes, folders and the one kind of error that is the user's to mend. Imports nothing heavy."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOWNLOADS = ROOT / "downloads"
+SAVE_DIR = ROOT / "save"
+BUNDLED = ROOT / "pretrained" / "igpt-fashion-mnist"
+
+
+class InputError(ValueError):
+    """A file, flag or array that cannot be used; the message says which, why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HParams:
+    """The shape of one Image GPT; field names and defaults are the release's flags.
+
+    `classes` is 0 where there is no trained classifier.
+    """
+
+    n_px: int = 32
+    n_embd: int = 512
+    n_head: int = 8
+    n_layer: int = 24
+    n_vocab: int = 512
+    bert: bool = False
+    bert_mask_prob: float = 0.15
+    classes: int = 0
+
+    def __post_init__(self):
+        for name in ("n_px", "n_embd", "n_head", "n_layer", "n_vocab"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        if self.n_embd % self.n_head:
+            raise InputError(f"--n_embd {self.n_embd} is not a multiple of --n_head {self.n_head}")
+        if not 0 < self.bert_mask_prob < 1:
+            raise InputError(f"--bert_mask_prob must lie between 0 and 1, not {self.bert_mask_prob}")
+
+    @property
+    def n_positions(self):
+        return self.n_px * self.n_px
+
+    def variable_shapes(self):
+        """Checkpoint name to shape, for every variable; the release's names are the code's names."""
+        d, e = self.n_embd, self.n_embd // self.n_head
+        shapes = {"wpe": (self.n_positions, d), "wte": (self.n_vocab, d), "wtet": (self.n_vocab, d), "ln_f/g": (d,)}
+        if not self.bert:
+            shapes["sos"] = (d,)
+        if self.classes:
+            shapes["clf/wclf"] = (self.classes, d)
+        for i in range(self.n_layer):
+            shapes |= {f"h{i}/attn/{p}_proj": (self.n_head, e, d) for p in "qkvc"}
+            shapes |= {f"h{i}/ln_1/g": (d,), f"h{i}/ln_2/g": (d,)}
+            shapes |= {f"h{i}/mlp/c_fc/w": (d, 4 * d), f"h{i}/mlp/c_proj/w": (4 * d, d)}
+        return {f"model/{name}": shape for name, shape in shapes.items()}
+
+
+SIZES = {
+    "s": HParams(n_embd=512, n_head=8, n_layer=24),
+    "m": HParams(n_embd=1024, n_head=8, n_layer=36),
+    "l": HParams(n_embd=1536, n_head=16, n_layer=48),
+}
+
+
+def hparams_from_shapes(shapes):
+    """The HParams that a checkpoint's variables imply.
+
+    Args:
+        shapes: variable name to shape, as `HParams.variable_shapes` gives them.
+
+    Raises:
+        InputError: a variable that the sizes are read from is missing or has another rank.
+    """
+
+    def dims(name, rank):
+        if name not in shapes:
+            raise InputError(f"the variable {name} is missing")
+        if len(shapes[name]) != rank:
+            raise InputError(f"the variable {name} has shape {list(shapes[name])}, not {rank} dimensions")
+        return shapes[name]
+
+    positions, n_embd = dims("model/wpe", 2)
+    n_px = math.isqrt(positions)
+    if n_px * n_px != positions:
+        raise InputError(f"the variable model/wpe has {positions} positions, which is not a square")
+    layers = [
+        int(name.split("/")[1][1:])
+        for name in shapes
+        if name.startswith("model/h") and name.split("/")[1][1:].isdigit()
+    ]
+    return HParams(
+        n_px=n_px,
+        n_embd=n_embd,
+        n_head=dims("model/h0/attn/q_proj", 3)[0],
+        n_layer=max(layers, default=0) + 1,
+        n_vocab=dims("model/wte", 2)[0],
+        bert="model/sos" not in shapes,
+        classes=dims("model/clf/wclf", 2)[0] if "model/clf/wclf" in shapes else 0,
+    )

@@ -1,0 +1,27 @@
+"""PNG files and sheets of images."""
+
+import os
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+
+
+def write_png(path, image):
+    """Write a uint8 image [height, width, 3], complete or not at all."""
+    part = Path(path).with_suffix(".tmp.png")
+    imageio.imwrite(part, image)
+    os.replace(part, path)
+
+
+def sheet(images, *, columns=None, scale=1, gap=2):
+    """Images [n, height, width, 3] on white, enlarged `scale` times, in one uint8 image, near square by default."""
+    n, height, width, _ = images.shape
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = height * scale + gap, width * scale + gap
+    canvas = np.full([-(-n // columns) * height + gap, columns * width + gap, 3], 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = i // columns * height + gap, i % columns * width + gap
+        canvas[y : y + height - gap, x : x + width - gap] = image
+    return canvas

@@ -1,0 +1,266 @@
+"""The network of Image GPT, computing what the 2020 release computes (openai/image-gpt, src/model.py).
+
+Shapes in comments: b batch, h heads, s sequence, f features, e features of a head, v colours, c classes.
+
+Departures from the release: attention works through blocks of queries and never looks at keys that the mask would
+hide; after a `past`, tokens are fed as they are (the release puts the start vector into every call).
+"""
+
+import math
+
+import tensorflow as tf
+
+from src.config import HParams
+
+QUERY_BLOCK = 128  # scores of one block stay near the caches; 64 to 256 time alike on a CPU
+
+
+def norm(x, g, *, axis=-1, epsilon=1e-5):
+    """Root-mean-square norm without centring or bias: x [..., f] times the gain g [f], in float32."""
+    y = tf.cast(x, tf.float32)
+    y = y * tf.math.rsqrt(tf.reduce_mean(tf.square(y), axis=axis, keepdims=True) + epsilon)
+    return tf.cast(y * tf.cast(g, tf.float32), x.dtype)
+
+
+@tf.custom_gradient
+def gelu2(x):
+    """x * sigmoid(1.702 x), the release's approximation of GELU, elementwise."""
+    s = tf.sigmoid(1.702 * x)
+    y = x * s
+
+    def grad(dy):  # fewer passes over memory than differentiating term by term
+        return dy * (s + 1.702 * (y - y * s))
+
+    return y, grad
+
+
+def split_heads(x, n_head):
+    """[b, s, f] -> [b, h, s, e] with f = h * e."""
+    s, f = x.shape[-2], x.shape[-1]
+    x = tf.reshape(x, [-1, tf.shape(x)[-2] if s is None else s, n_head, f // n_head])
+    return tf.transpose(x, [0, 2, 1, 3])
+
+
+def merge_heads(x):
+    """[b, h, s, e] -> [b, s, h * e]."""
+    h, s, e = x.shape[1:]
+    x = tf.transpose(x, [0, 2, 1, 3])
+    return tf.reshape(x, [-1, tf.shape(x)[1] if s is None else s, h * e])
+
+
+def attention_mask(nd, ns, *, dtype=tf.float32):
+    """[nd, ns] ones in the lower triangle counted from the lower right corner, zeros elsewhere."""
+    i = tf.range(nd)[:, None]
+    j = tf.range(ns)
+    return tf.cast(i >= j - ns + nd, dtype)
+
+
+def attention_weights(q, k, *, causal):
+    """Softmax of q k^T, masked where causal: [b, h, nd, e], [b, h, ns, e] -> [b, h, nd, ns]."""
+    w = tf.cast(tf.matmul(q, k, transpose_b=True), tf.float32)
+    if causal:
+        b = attention_mask(tf.shape(q)[2], tf.shape(k)[2])
+        w += 1e10 * (b - 1)  # float32 swallows w beside 1e10: the release's w * b - 1e10 * (1 - b) in one pass
+    return tf.cast(tf.nn.softmax(w), q.dtype)
+
+
+def query_blocks(nd, ns, causal):
+    """(first query, end of queries, end of keys) of every block; later keys are hidden from all its queries."""
+    if not isinstance(nd, int):
+        return [(0, nd, ns)]
+    ends = [*range(QUERY_BLOCK, nd, QUERY_BLOCK), nd]
+    return [(i, j, ns - nd + j if causal else ns) for i, j in zip([0, *ends], ends)]
+
+
+def multihead_attn(q, k, v, *, causal):
+    """Scaled dot-product attention: q [b, h, nd, e], k and v [b, h, ns, e] -> [b, h, nd, e].
+
+    Where causal, query i sees the keys up to i + ns - nd. The gradient is written out: a block's weights are
+    kept, their product with the incoming gradient is summed through the output (da * a), and hidden keys are not read.
+    """
+    nd, ns = (x.shape[2] if x.shape[2] is not None else tf.shape(x)[2] for x in (q, k))
+    blocks = query_blocks(nd, ns, causal)
+
+    @tf.custom_gradient
+    def attend(q, k, v):
+        weights = [attention_weights(q[:, :, i:j], k[:, :, :m], causal=causal) for i, j, m in blocks]
+        a = tf.concat([tf.matmul(w, v[:, :, :m]) for w, (i, j, m) in zip(weights, blocks)], axis=2)
+
+        def grad(da):
+            through = tf.reduce_sum(da * a, axis=-1, keepdims=True)  # [b, h, nd, 1]
+            dq, dk, dv = [], [], []
+            for w, (i, j, m) in zip(weights, blocks):
+                hidden = [[0, 0], [0, 0], [0, ns - m], [0, 0]]
+                dw = w * (tf.matmul(da[:, :, i:j], v[:, :, :m], transpose_b=True) - through[:, :, i:j])
+                dq.append(tf.matmul(dw, k[:, :, :m]))
+                dk.append(tf.pad(tf.matmul(dw, q[:, :, i:j], transpose_a=True), hidden))
+                dv.append(tf.pad(tf.matmul(w, da[:, :, i:j], transpose_a=True), hidden))
+            return tf.concat(dq, axis=2), tf.add_n(dk), tf.add_n(dv)
+
+        return a, grad
+
+    return attend(q * (1 / math.sqrt(q.shape[-1])), k, v)
+
+
+def project_heads(x, w):
+    """The release's einsum bsf,hef->bhse as one matrix product."""
+    h, e, f = w.shape
+    return split_heads(matmul_rows(x, tf.reshape(w, [h * e, f]), transpose_b=True), h)
+
+
+def matmul_rows(x, w, *, transpose_b=False):
+    """[b, s, f] times [f, g] as one product of two matrices."""
+    f, g = x.shape[-1], w.shape[0 if transpose_b else 1]
+    y = tf.matmul(tf.reshape(x, [-1, f]), w, transpose_b=transpose_b)
+    return (
+        tf.reshape(y, tf.concat([tf.shape(x)[:-1], [g]], axis=0))
+        if None in x.shape[:-1]
+        else tf.reshape(y, [*x.shape[:-1], g])
+    )
+
+
+def attn(x, p, *, causal, past=None):
+    """Self-attention of x [b, s, f] behind past [b, 2, h, t, e]: what to add to x, and present [b, 2, h, s, e]."""
+    q, k, v = (project_heads(x, p[f"attn/{name}_proj"]) for name in "qkv")
+    present = tf.stack([k, v], axis=1)
+    if past is not None:
+        k = tf.concat([past[:, 0], k], axis=2)
+        v = tf.concat([past[:, 1], v], axis=2)
+    a = merge_heads(multihead_attn(q, k, v, causal=causal))
+    c = p["attn/c_proj"]
+    return matmul_rows(a, tf.reshape(c, [-1, c.shape[-1]])), present
+
+
+def mlp(x, p):
+    """[b, s, f] -> [b, s, f] through 4 f."""
+    return matmul_rows(gelu2(matmul_rows(x, p["mlp/c_fc/w"])), p["mlp/c_proj/w"])
+
+
+def block(x, p, *, causal, past=None):
+    """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and present."""
+    a, present = attn(norm(x, p["ln_1/g"]), p, causal=causal, past=past)
+    x += a
+    x += mlp(norm(x, p["ln_2/g"]), p)
+    return x, present
+
+
+def recomputed(x, p, *, causal):
+    """`block` whose activations are computed again in the backward pass instead of being kept."""
+    names = list(p)
+    return tf.recompute_grad(lambda x, *tensors: block(x, dict(zip(names, tensors)), causal=causal))(x, *p.values())
+
+
+def initial_values(hparams, seed):
+    """Variable name to an initial value, with the release's standard deviations, the same for the same seed."""
+    std = {"wpe": 0.01, "wte": 0.02, "sos": 0.02, "w": 0.02, "wtet": 0.0, "wclf": 0.0}
+    std |= {f"{p}_proj": 1 / math.sqrt(hparams.n_embd) for p in "qkv"}
+    std["c_proj"] = 1 / math.sqrt(hparams.n_embd * hparams.n_layer)
+    for i, (name, shape) in enumerate(hparams.variable_shapes().items()):
+        kind = name.split("/")[-1]
+        if kind == "g":
+            yield name, tf.ones(shape)
+        else:
+            yield name, std[kind] * tf.random.stateless_normal(shape, seed=[seed, i])
+
+
+class ImageGPT(tf.Module):
+    """Image GPT under either objective, with or without a classifier head.
+
+    `params` maps the release's variable names (`model/h0/attn/q_proj`) to float32 `tf.Variable`s, all trainable.
+
+    Args:
+        hparams: sizes and objective.
+        seed: of the initial values.
+        values: pairs of name and value for every variable, instead of initial ones.
+        dtype: in which the products are computed; norms, softmax, logits and losses stay in float32.
+        recompute: keep no activations inside a block for the backward pass.
+    """
+
+    def __init__(self, hparams: HParams, *, seed=42, values=None, dtype="float32", recompute=False):
+        super().__init__()
+        self.hparams = hparams
+        self.dtype = tf.as_dtype(dtype)
+        self.recompute = recompute
+        self.params = {name: tf.Variable(value, name=name) for name, value in values or initial_values(hparams, seed)}
+
+    def block_params(self, i):
+        """The tensors of block i by their names inside the block."""
+        prefix = f"model/h{i}/"
+        return {k[len(prefix) :]: tf.cast(v, self.dtype) for k, v in self.params.items() if k.startswith(prefix)}
+
+    def embed(self, X, past_length=0, mask=None):
+        """Tokens [b, s] (and BERT's mask) to the first block's input [b, s, f] in the compute type."""
+        h = tf.gather(self.params["model/wte"], X)
+        if self.hparams.bert:
+            h *= mask[:, :, None]
+        elif isinstance(past_length, int) and past_length == 0:
+            sos = tf.broadcast_to(self.params["model/sos"], tf.shape(h[:, :1]))
+            h = tf.concat([sos, h[:, :-1]], axis=1)
+        h += self.params["model/wpe"][past_length : past_length + tf.shape(X)[1]]
+        return tf.cast(tf.ensure_shape(h, [*X.shape, self.hparams.n_embd]), self.dtype)
+
+    def features(self, X, past=None, mask=None):
+        """The normed features [b, s, f] in float32 and present [b, layer, 2, h, s, e]."""
+        h = self.embed(X, 0 if past is None else tf.shape(past)[-2], mask)
+        presents = []
+        for i in range(self.hparams.n_layer):
+            p, causal = self.block_params(i), not self.hparams.bert
+            if self.recompute and past is None:
+                h, present = recomputed(h, p, causal=causal)
+            else:
+                h, present = block(h, p, causal=causal, past=None if past is None else past[:, i])
+            presents.append(present)
+        return norm(tf.cast(h, tf.float32), self.params["model/ln_f/g"]), tf.stack(presents, axis=1)
+
+    def draw_mask(self, X):
+        """BERT's mask for X [b, s]: 1 keeps a token, 0 (with probability bert_mask_prob) hides it."""
+        return tf.cast(tf.random.uniform(tf.shape(X)) > self.hparams.bert_mask_prob, tf.float32)
+
+    def clf_logits(self, h, classes):
+        """[b, s, f] -> [b, c] from the mean position; zeros without a classifier: the release's untrained head."""
+        if self.hparams.classes:
+            return tf.matmul(tf.reduce_mean(h, axis=1), self.params["model/clf/wclf"], transpose_b=True)
+        return tf.zeros([tf.shape(h)[0], classes])
+
+    @tf.Module.with_name_scope
+    def __call__(self, X, Y=None, past=None, mask=None):
+        """The release's `model`.
+
+        Args:
+            X: tokens [b, s], integers in 0..n_vocab-1. Without `past` they are shifted right behind the start vector,
+                so that the logits at i predict X[:, i]; with `past` they are fed as they are, at the positions from its
+                length on, and the logits at i predict the token after X[:, i].
+            Y: one-hot labels [b, c], or None.
+            past: keys and values [b, layer, 2, h, t, e] of earlier positions (autoregressive only).
+            mask: [b, s] float, 1 keeps and 0 hides a token (BERT only; drawn if None).
+
+        Returns:
+            A dict: `gen_logits` [b, s, v]; `gen_losses` [b] (nats a token, per image) and their mean `gen_loss`
+            unless continuing from a past; `clf_losses` [b], `clf_loss`, `correct` [b], `accuracy` (percent) where Y is
+            given; `present` [b, layer, 2, h, s, e].
+        """
+        if self.hparams.bert and mask is None:
+            mask = self.draw_mask(X)
+        h, present = self.features(X, past, mask)
+        results = {"present": present, "gen_logits": matmul_rows(h, self.params["model/wtet"], transpose_b=True)}
+        if past is None:
+            results["gen_losses"] = gen_losses(results["gen_logits"], X, mask if self.hparams.bert else None)
+            results["gen_loss"] = tf.reduce_mean(results["gen_losses"])
+        if Y is not None:
+            logits = self.clf_logits(h, Y.shape[-1])
+            results["clf_losses"] = tf.nn.softmax_cross_entropy_with_logits(
+                labels=tf.cast(Y, tf.float32), logits=logits
+            )
+            results["clf_loss"] = tf.reduce_mean(results["clf_losses"])
+            results["correct"] = tf.cast(tf.argmax(logits, -1) == tf.argmax(Y, -1), tf.float32)
+            results["accuracy"] = 100 * tf.reduce_mean(results["correct"])
+        return results
+
+
+def gen_losses(logits, X, mask=None):
+    """Cross-entropy in nats, averaged over an image's positions (BERT: its hidden ones): [b, s, v], [b, s] -> [b]."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=X, logits=logits)
+    if mask is None:
+        return tf.reduce_mean(losses, axis=1)
+    hidden = 1 - mask
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * hidden, axis=1), tf.reduce_sum(hidden, axis=1))

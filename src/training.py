@@ -1,0 +1,198 @@
+"""Pre-training with the paper's recipe: one loop under any strategy, that goes on exactly where it was stopped."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from src.checkpoint import load_model, save_model
+from src.config import InputError
+from src.distribute import distributed
+from src.evaluation import evaluate
+from src.model import ImageGPT
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What decides a run's result; defaults are the paper's (section 3.3 and facts from the release).
+
+    Adam without weight decay, dropout or clipping; the learning rate rises linearly for `warmup_steps` (0: one
+    epoch), then falls along a cosine to zero at `steps`.
+    """
+
+    steps: int = 1_000_000
+    n_batch: int = 128
+    lr: float = 0.003
+    warmup_steps: int = 0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    flip: bool = False
+    dtype: str = "float32"
+    seed: int = 42
+    start: str | None = None  # checkpoint whose weights the run begins with
+
+
+@dataclasses.dataclass(frozen=True)
+class Reporting:
+    """How often, in steps, a run reports its losses, measures the validation loss and keeps its state."""
+
+    log_every: int = 50
+    eval_every: int = 1000
+    eval_images: int = 1000
+    save_every: int = 500
+    keep: int = 3
+
+
+def make_optimizer(recipe):
+    """Adam with warm-up and cosine; under float16 with a dynamic loss scale."""
+    warm = min(recipe.warmup_steps, recipe.steps - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        recipe.lr / max(warm, 1),
+        max(recipe.steps - warm, 1),
+        warmup_target=recipe.lr if warm > 1 else None,
+        warmup_steps=warm if warm > 1 else 0,
+    )
+    adam = keras.optimizers.Adam(schedule, beta_1=recipe.beta1, beta_2=recipe.beta2)
+    return keras.optimizers.LossScaleOptimizer(adam) if recipe.dtype == "float16" else adam
+
+
+def training_batches(X, hparams, recipe, first):
+    """Yield (tokens [n_batch, s] int32, mask [n_batch, s] float32) from step `first` on.
+
+    Batches are consecutive pieces of one random order of the images after another; each depends on seed and step alone.
+    """
+    order, epoch = None, None
+    for step in range(first, recipe.steps):
+        rng = np.random.default_rng([recipe.seed, 1, step])
+        places = np.arange(step * recipe.n_batch, (step + 1) * recipe.n_batch)
+        rows = np.empty_like(places)
+        for e in np.unique(places // len(X)):
+            if e != epoch:
+                order, epoch = np.random.default_rng([recipe.seed, 0, e]).permutation(len(X)), e
+            here = places // len(X) == e
+            rows[here] = order[places[here] % len(X)]
+        x = X[rows].astype(np.int32)
+        if recipe.flip:
+            square = x.reshape(-1, hparams.n_px, hparams.n_px)
+            x = np.where(rng.random([len(x), 1, 1]) < 0.5, square[:, :, ::-1], square).reshape(x.shape)
+        yield x, (rng.random(x.shape) > hparams.bert_mask_prob).astype(np.float32)
+
+
+def make_step(model, optimizer, strategy, n_batch):
+    """A `tf.function` from one distributed batch to its mean loss, that updates the model once."""
+    variables = list(model.params.values())
+
+    def replica(x, mask):
+        with tf.GradientTape() as tape:
+            losses = model(x, mask=mask if model.hparams.bert else None)["gen_losses"]
+            loss = tf.reduce_sum(losses) / n_batch  # the optimizer sums gradients over replicas
+            scaled = optimizer.scale_loss(loss)  # only under float16
+        optimizer.apply(tape.gradient(scaled, variables), variables)
+        return loss
+
+    @tf.function
+    def step(inputs):
+        return strategy.reduce("sum", strategy.run(replica, args=inputs), axis=None)
+
+    return step
+
+
+class Run:
+    """One training run in a folder: model, optimizer and step, kept together and found again.
+
+    Raises:
+        InputError: the folder holds a run with another recipe or model.
+    """
+
+    def __init__(self, folder, hparams, recipe, strategy, *, recompute=False):
+        self.folder, self.recipe, self.strategy = Path(folder), recipe, strategy
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.check_recipe(hparams)
+        tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(recipe.seed)
+        with strategy.scope():
+            options = {"dtype": recipe.dtype, "recompute": recompute}
+            self.model = (
+                load_model(recipe.start, **options) if recipe.start else ImageGPT(hparams, seed=recipe.seed, **options)
+            )
+            self.optimizer = make_optimizer(recipe)
+            self.optimizer.build(list(self.model.params.values()))
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        state = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step)
+        self.states = tf.train.CheckpointManager(state, str(self.folder / "state"), max_to_keep=Reporting.keep)
+        if self.states.latest_checkpoint:
+            state.restore(self.states.latest_checkpoint).assert_existing_objects_matched()
+
+    def check_recipe(self, hparams):
+        """Write recipe.json, or compare with the one that is there."""
+        path = self.folder / "recipe.json"
+        mine = {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(self.recipe)}
+        if path.exists():
+            old = json.loads(path.read_text())
+            changed = [
+                f"{k} {old[part].get(k)} -> {v}"
+                for part in mine
+                for k, v in mine[part].items()
+                if old[part].get(k) != v
+            ]
+            if changed:
+                raise InputError(
+                    f"{path}: the run in this folder has other settings ({', '.join(changed)}); "
+                    "give the same, or another --save_dir"
+                )
+        else:
+            part = path.with_suffix(".tmp")
+            part.write_text(json.dumps(mine, indent=1) + "\n")
+            os.replace(part, path)
+
+    def train(self, X, X_valid=None, reporting=Reporting()):
+        """Train to the recipe's last step.
+
+        Args:
+            X: tokens [n, s] to train on.
+            X_valid: tokens for the validation loss, or None.
+
+        Returns:
+            The prefix of the checkpoint written at the end, in the release's format.
+        """
+        recipe, first = self.recipe, int(self.step)
+        shape = [recipe.n_batch, X.shape[1]]
+        batches = distributed(
+            self.strategy,
+            lambda: training_batches(X, self.model.hparams, recipe, first),
+            (tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape)),
+        )
+        update = make_step(self.model, self.optimizer, self.strategy, recipe.n_batch)
+        writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        losses = []
+        with writer.as_default(), tqdm(total=recipe.steps, initial=first, desc="train", unit="step") as bar:
+            for step in range(first + 1, recipe.steps + 1):
+                losses.append(update(next(batches)))
+                bar.update()
+                last = step == recipe.steps
+                if step % reporting.log_every == 0 or last:
+                    self.report(step, "train", float(np.mean([x.numpy() for x in losses])))
+                    losses.clear()
+                if X_valid is not None and (step % reporting.eval_every == 0 or last):
+                    score = evaluate(
+                        self.model, X_valid[: reporting.eval_images], strategy=self.strategy, n_batch=recipe.n_batch
+                    )
+                    self.report(step, "valid", score["gen"])
+                if step % reporting.save_every == 0 or last:
+                    self.step.assign(step)
+                    self.states.save(checkpoint_number=step)
+        prefix = self.folder / f"model.ckpt-{recipe.steps}"
+        save_model(self.model, prefix)
+        return prefix
+
+    def report(self, step, name, loss):
+        """One loss to the console, to log.jsonl and to TensorBoard."""
+        tqdm.write(f"step {step} {name} loss {loss:.4f}")
+        tf.summary.scalar(f"loss/{name}", loss, step=step)
+        with open(self.folder / "log.jsonl", "a") as f:
+            f.write(json.dumps({"step": step, name: loss}) + "\n")

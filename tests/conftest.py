@@ -1,0 +1,73 @@
+"""Shared fixtures: a tiny model, the release's golden results, and commands run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from src.cli import import_tensorflow
+
+import_tensorflow()
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from src.checkpoint import load_model, save_model  # noqa: E402
+from src.config import HParams  # noqa: E402
+from src.model import ImageGPT  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+TINY = HParams(n_px=4, n_embd=8, n_head=2, n_layer=2, n_vocab=6)
+
+
+def random_model(hparams, seed=0):
+    """A model with no weight at zero, so that nothing can hide."""
+    model = ImageGPT(hparams, seed=seed)
+    rng = np.random.default_rng(seed)
+    for variable in model.params.values():
+        variable.assign_add(rng.normal(0, 0.3, variable.shape).astype(np.float32))
+    return model
+
+
+def random_tokens(n, hparams=TINY, seed=0):
+    return np.random.default_rng(seed).integers(0, hparams.n_vocab, [n, hparams.n_positions]).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Name to (model, prefix of its checkpoint, what the release computes from it)."""
+    out = {}
+    for name in ("ar", "ar_sharded", "bert", "clf"):
+        prefix = DATA / name / "model.ckpt-1000000"
+        out[name] = load_model(prefix), prefix, np.load(DATA / name / "expected.npz")
+    return out
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a tiny checkpoint, its palette and token files: `tiny/model.ckpt-1`, `tokens_trX.npy`, ..."""
+    (tmp_path / "tiny").mkdir()
+    save_model(random_model(TINY), tmp_path / "tiny" / "model.ckpt-1")
+    clusters = np.linspace(-1, 1, TINY.n_vocab, dtype=np.float32)[:, None].repeat(3, 1)
+    np.save(tmp_path / "tiny" / "clusters.npy", clusters)
+    np.save(tmp_path / "tokens_clusters.npy", clusters)
+    for i, split in enumerate(("tr", "va", "te")):
+        np.save(tmp_path / f"tokens_{split}X.npy", random_tokens(13, seed=i))
+        np.save(tmp_path / f"tokens_{split}Y.npy", np.eye(3, dtype=np.float32)[np.arange(13) % 3])
+    return tmp_path
+
+
+def run_command(*args, check=True, **env):
+    """Run `python args...` from the project's root."""
+    result = subprocess.run(
+        [sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True, env=os.environ | env, check=False
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def files(folder):
+    """Relative path to contents of everything below a folder: what must not change after a mistake."""
+    return {p.relative_to(folder): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
