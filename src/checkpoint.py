@@ -64,7 +64,7 @@ def readable(prefix):
     """TensorFlow's complaints about broken files, as one line that names the checkpoint."""
     try:
         yield
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, InputError):
             raise
         reason = str(getattr(error, "message", error)).splitlines()[0]

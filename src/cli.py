@@ -80,13 +80,14 @@ def import_tensorflow():
 
 
 def run(main, argv=None):
-    """Run `main(argv)` and exit: 1 with one line for a user's mistake, 130 on Ctrl-C."""
+    """Run a command's `main(argv)` and exit: 1 with one line for a user's mistake, 130 on Ctrl-C."""
+    command = Path(main.__code__.co_filename).name
     try:
         sys.exit(main(argv))
     except (InputError, OSError) as error:
-        name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        print(f"{os.path.basename(sys.argv[0])}: {name}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        print(f"{command}: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(f"{os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -12,7 +12,7 @@ from src.config import InputError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 PICKLED = {  # all that CIFAR-10's pickles ask for
-    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
@@ -80,9 +80,10 @@ class ArraysOnly(pickle.Unpickler):
     """Reads CIFAR's pickles of arrays and lists; refuses anything else that a pickle could run."""
 
     def find_class(self, module, name):
+        module = module.replace("numpy.core", "numpy._core")  # its name before NumPy 2
         if (module, name) not in PICKLED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return super().find_class(module, name)
 
 
 def read_cifar10(folder):

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from src.cli import import_tensorflow
+from src import cli
 
-import_tensorflow()
+cli.import_tensorflow()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -66,6 +66,13 @@ def run_command(*args, check=True, **env):
     if check:
         assert result.returncode == 0, result.stderr
     return result
+
+
+def run_here(main, args, capsys):
+    """Run a command's main in this process: (exit code, standard error)."""
+    with pytest.raises(SystemExit) as stop:
+        cli.run(main, [str(a) for a in args])
+    return stop.value.code or 0, capsys.readouterr().err
 
 
 def files(folder):

@@ -1,0 +1,50 @@
+"""A small convolutional classifier of Fashion-MNIST, by which samples and completions are judged."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
+
+
+def pixels(tokens, clusters):
+    """Palette tokens [n, s] to grey images [n, n_px, n_px, 1] in 0..1: the classifier sees what the model can draw."""
+    n_px = round(tokens.shape[1] ** 0.5)
+    return ((clusters.mean(1) + 1) / 2)[tokens].reshape(-1, n_px, n_px, 1).astype(np.float32)
+
+
+def build(n_px):
+    return keras.Sequential(
+        [
+            keras.Input([n_px, n_px, 1]),
+            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.4),
+            keras.layers.Dense(64, activation="relu", name="features"),
+            keras.layers.Dense(len(CLASSES), activation="softmax"),
+        ]
+    )
+
+
+def trained(x, y, path, epochs=8, seed=0):
+    """The classifier trained on images x [n, h, w, 1] and one-hot y [n, 10], read from `path` where it lies there."""
+    if Path(path).exists():
+        return keras.saving.load_model(path)
+    keras.utils.set_random_seed(seed)
+    classifier = build(x.shape[1])
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(x) // 128))
+    classifier.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
+    classifier.fit(x, y, batch_size=128, epochs=epochs, verbose=2)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    classifier.save(path)
+    return classifier
+
+
+def features(classifier):
+    """The classifier up to its penultimate layer [n, 64]."""
+    return keras.Model(classifier.inputs, classifier.get_layer("features").output)

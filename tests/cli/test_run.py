@@ -1,0 +1,170 @@
+"""run.py as its users run it: the lines, the files, the exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import run
+from tests.conftest import ROOT, TINY, files, run_command, run_here
+
+SIZES = ["--n_px", 4, "--n_embd", 8, "--n_head", 2, "--n_layer", 2]
+
+
+def where(project):
+    return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
+
+
+@pytest.mark.parametrize("command", ["run.py", "dataset.py"])
+def test_help_does_not_wait_for_tensorflow(command):
+    result = run_command("-X", "importtime", command, "--help")
+    assert "--seed" in result.stdout
+    assert "argparse" in result.stderr and "tensorflow" not in result.stderr and "numpy" not in result.stderr
+
+
+def test_eval_is_the_same_with_two_replicas(project):
+    figures = []
+    for n in (1, 2):
+        out = project / f"figures-{n}.json"
+        result = run_command("run.py", "--eval", *where(project), "--json", out, "--n_cpu", n, "--n_sub_batch", 2)
+        lines = result.stdout.splitlines()
+        for line, split in zip(lines, ("train", "valid", "test")):
+            assert re.fullmatch(rf"{split} gen: \d\.\d{{4}} clf: 1.0986 acc: 38.46", line)
+        figures.append(json.loads(out.read_text())["splits"])
+    for split in ("train", "valid", "test"):
+        assert figures[0][split] == pytest.approx(figures[1][split], abs=1e-5)
+
+
+def test_sample_writes_images_and_the_same_again(project):
+    folders = [project / "a", project / "b", project / "c"]
+    for folder, more in zip(folders, ([], ["--batch_size", 2], ["--n_cpu", 2])):
+        run_command("run.py", "--sample", *where(project), "--save_dir", folder, "--n_samples", 5, *more)
+    first = files(folders[0])
+    assert sorted(map(str, first)) == [*(f"sample_{i}.png" for i in range(5)), "samples.png"]
+    assert all(files(folder) == first for folder in folders[1:])
+    image = np.asarray(Image.open(folders[0] / "sample_0.png"))
+    assert image.shape == (4, 4, 3)
+    assert set(np.unique(image)) <= {0, 51, 102, 153, 204, 255}
+
+
+def training(project, folder, *more):
+    return ["run.py", "--train", "--data_path", project / "tokens", *SIZES, "--save_dir", folder, "--n_sub_batch", 4,
+            "--steps", 40, "--warmup_steps", 4, "--save_every", 5, "--log_every", 5, *more]  # fmt: skip
+
+
+def variables(prefix):
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_ends_with_the_same_weights(project):
+    unbroken, broken = project / "unbroken", project / "broken"
+    run_command(*training(project, unbroken))
+    command = [sys.executable, *map(str, training(project, broken))]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (broken / "state" / "ckpt-10.index").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not (broken / "model.ckpt-40.index").exists()
+    again = run_command(*training(project, broken))
+    assert int(re.search(r"step (\d+) to 40", again.stdout)[1]) >= 5  # the last whole state
+    a, b = variables(unbroken / "model.ckpt-40"), variables(broken / "model.ckpt-40")
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name], err_msg=name)
+    before = files(broken / "state")
+    run_command(*training(project, broken))
+    assert files(broken / "state") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--bert"], ["--dtype", "float16"]])
+def test_training_with_two_replicas_ends_near_one(project, more):
+    one, two = project / "one", project / "two"
+    run_command(*training(project, one, *more, "--n_sub_batch", 8))
+    run_command(*training(project, two, *more, "--n_sub_batch", 4, "--n_cpu", 2))
+    a, b = variables(one / "model.ckpt-40"), variables(two / "model.ckpt-40")
+    for name, value in a.items():
+        np.testing.assert_allclose(value, b[name], atol=2e-2 if "float16" in more else 2e-3, err_msg=name)
+
+
+def test_training_can_start_from_a_checkpoint(project):
+    folder = project / "more"
+    run_command("run.py", "--train", *where(project), "--save_dir", folder, "--steps", 1, "--lr", 1e-9)
+    a, b = variables(project / "tiny" / "model.ckpt-1"), variables(folder / "model.ckpt-1")
+    for name, value in a.items():
+        np.testing.assert_allclose(value, b[name], atol=1e-6)
+
+
+def break_tokens(project):
+    np.save(project / "tokens_teX.npy", np.full([13, 16], TINY.n_vocab))
+
+
+def break_shape(project):
+    np.save(project / "tokens_teX.npy", np.zeros([13, 9], np.uint8))
+
+
+def break_labels(project):
+    np.save(project / "tokens_teY.npy", np.eye(3)[[0, 1]])
+
+
+def break_palette(project):
+    np.save(project / "tiny" / "clusters.npy", np.zeros([5, 3], np.float32))
+
+
+def cut_checkpoint(project):
+    path = project / "tiny" / "model.ckpt-1.data-00000-of-00001"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+EVAL, SAMPLE = ["--eval", "--splits", "test"], ["--sample"]
+
+
+@pytest.mark.parametrize(
+    "damage, flags, code, message",
+    [
+        (None, [], 2, "say what to do"),
+        (None, [*EVAL, "--n_sub_batch", 0], 2, "--n_sub_batch"),
+        (None, [*SAMPLE, "--temperature", 0], 2, "--temperature"),
+        (None, [*SAMPLE, "--no_such_flag"], 2, "--no_such_flag"),
+        (None, [*EVAL, "--ckpt_path", "{}/none"], 1, "/none: no such checkpoint"),
+        (None, [*EVAL, "--n_embd", 16], 1, "--n_embd 16 was given but the checkpoint has 8"),
+        (None, [*EVAL, "--bert"], 1, "--bert"),
+        (None, [*EVAL, "--clf"], 1, "--clf"),
+        (None, [*EVAL, "--data_path", "{}/other"], 1, "/other_teX.npy: no such file"),
+        (None, [*EVAL, "--n_gpu", 3], 1, "--n_gpu 3: only 1 CPU"),
+        (None, [*SAMPLE, "--save_dir", "{}/tokens_teX.npy/x"], 1, "--save_dir {}/tokens_teX.npy/x: cannot be written"),
+        (None, [*SAMPLE, "--color_cluster_path", "{}/no.npy"], 1, "/no.npy: no such file"),
+        (None, ["--train", "--n_px", 5, "--ckpt_path", "{}/tiny/model.ckpt-1"], 1, "--n_px 5"),
+        (cut_checkpoint, EVAL, 1, "model.ckpt-1: the checkpoint is damaged"),
+        (break_tokens, EVAL, 1, "tokens_teX.npy: tokens run from 6 to 6"),
+        (break_shape, EVAL, 1, "tokens_teX.npy: 13 images of 9 pixels"),
+        (break_labels, EVAL, 1, "tokens_teY.npy: labels [2, 3] do not fit the 13 images"),
+        (break_palette, SAMPLE, 1, "clusters.npy: the palette has 5 colours but the model has 6"),
+    ],
+)
+def test_mistakes_get_one_line_and_change_nothing(damage, flags, code, message, project, capsys):
+    if damage:
+        damage(project)
+    before = files(project)
+    flags = [f.format(project) if isinstance(f, str) else f for f in flags]
+    got, stderr = run_here(run.main, [*where(project), "--save_dir", project / "out", *flags], capsys)
+    assert got == code, stderr
+    assert message.format(project) in stderr
+    assert len(stderr.splitlines()) == 1 and stderr.startswith("run.py: ")
+    assert files(project) == before
+
+
+def test_a_mistake_prints_nothing_but_its_line(project):
+    result = run_command("run.py", "--eval", "--ckpt_path", project / "none", check=False)
+    assert result.returncode == 1 and not result.stdout
+    assert len(result.stderr.splitlines()) == 1 and f"{project}/none: no such checkpoint" in result.stderr
