@@ -16,6 +16,7 @@ from src.cli import (
 )
 from src.config import DOWNLOADS, SAVE_DIR, SIZES, HParams, InputError
 
+DTYPES = ["float32", "bfloat16", "float16"]
 SIZE_FLAGS = {
     "n_embd": "width",
     "n_head": "attention heads",
@@ -25,22 +26,12 @@ SIZE_FLAGS = {
 }
 
 
-def parse(argv):
-    p = Parser(prog="run.py", description=__doc__)
-    mode = p.add_argument_group("mode (several may be given: they run in this order)")
-    mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH and write a checkpoint to SAVE_DIR")
-    mode.add_argument("--eval", action="store_true", help="print the losses on train, valid and test")
-    mode.add_argument("--sample", action="store_true", help="draw images to SAVE_DIR")
-
+def add_model_flags(p):
     io = p.add_argument_group("data and files")
+    tokens = DOWNLOADS / "fashion_mnist"
+    io.add_argument("--data_path", default=str(tokens), help="token files up to _trX.npy, as dataset.py writes them")
     io.add_argument(
-        "--data_path",
-        default=str(DOWNLOADS / "fashion_mnist"),
-        help="token files without their ending _trX.npy, as dataset.py writes them",
-    )
-    io.add_argument(
-        "--ckpt_path",
-        help="checkpoint (prefix); default: the newest in downloads, else the bundled one; with --train: a start",
+        "--ckpt_path", help="checkpoint; default: newest in downloads, else the bundled one; where --train begins"
     )
     io.add_argument("--color_cluster_path", help="palette; default: the one beside the checkpoint")
     io.add_argument("--save_dir", default=str(SAVE_DIR), help="where images and training runs go")
@@ -49,62 +40,47 @@ def parse(argv):
     model = p.add_argument_group("model (with a checkpoint: only checked against it)")
     model.add_argument("--model", choices=SIZES, default="s", help="sizes to train where no flag below is given")
     for name, text in SIZE_FLAGS.items():
-        model.add_argument(f"--{name}", type=positive, default=None, help=text)
+        model.add_argument(f"--{name}", type=positive, help=text)
     model.add_argument("--bert", action="store_true", help="use the BERT objective")
     model.add_argument("--bert_mask_prob", type=unit_interval, default=0.15, help="probability of masking a token")
     model.add_argument("--clf", action="store_true", help="expect a checkpoint with a classification head")
-    model.add_argument(
-        "--dtype",
-        choices=["float32", "bfloat16", "float16"],
-        default="float32",
-        help="type of the products; norms, softmax and losses stay in float32",
-    )
+    model.add_argument("--dtype", choices=DTYPES, default="float32", help="of the products; all else stays float32")
 
     par = p.add_argument_group("parallelism")
-    par.add_argument(
-        "--n_gpu", type=positive, default=None, help="devices to use; default: all GPUs, or the CPU where there is none"
-    )
+    par.add_argument("--n_gpu", type=positive, help="devices to use; default: all GPUs, else the CPU as one")
+    par.add_argument("--n_cpu", type=positive, default=1, help="let the CPU stand for so many devices")
     par.add_argument("--n_sub_batch", type=positive, default=8, help="images per device and step")
-    par.add_argument(
-        "--n_cpu",
-        type=positive,
-        default=1,
-        help="split the CPU into so many logical devices (to try replicas without GPUs)",
-    )
 
-    ev = p.add_argument_group("--eval")
-    ev.add_argument(
-        "--splits",
-        nargs="+",
-        choices=["train", "valid", "test"],
-        default=["train", "valid", "test"],
-        help="which to evaluate",
-    )
 
-    sample = p.add_argument_group("--sample")
-    sample.add_argument("--n_samples", type=positive, default=16, help="images to draw")
-    sample.add_argument("--temperature", type=above_zero, default=1.0, help="below 1 sharpens the distribution")
-    sample.add_argument(
-        "--batch_size", type=positive, default=None, help="images drawn at a time; default: 32 per device"
-    )
-
+def add_training_flags(p):
     train = p.add_argument_group("--train")
     train.add_argument("--steps", type=positive, default=1_000_000, help="updates in all")
     train.add_argument("--lr", type=above_zero, default=0.003, help="highest learning rate")
-    train.add_argument("--warmup_steps", type=natural, default=None, help="default: one epoch")
+    train.add_argument("--warmup_steps", type=natural, help="default: one epoch")
     train.add_argument("--beta1", type=unit_interval, default=0.9, help="Adam's")
     train.add_argument("--beta2", type=unit_interval, default=0.95, help="Adam's")
     train.add_argument("--flip", action="store_true", help="mirror half of the training images")
-    train.add_argument(
-        "--recompute",
-        action="store_true",
-        help="recompute activations in the backward pass: less memory, a third slower",
-    )
+    train.add_argument("--recompute", action="store_true", help="recompute activations: less memory, a third slower")
     train.add_argument("--log_every", type=positive, default=50, help="steps between two reports")
     train.add_argument("--eval_every", type=positive, default=1000, help="steps between two validation losses")
     train.add_argument("--eval_images", type=positive, default=1000, help="validation images in each")
     train.add_argument("--save_every", type=positive, default=500, help="steps between two states to go on from")
 
+
+def parse(argv):
+    p = Parser(prog="run.py", description=__doc__)
+    mode = p.add_argument_group("mode (several run in this order)")
+    mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH and write a checkpoint to SAVE_DIR")
+    mode.add_argument("--eval", action="store_true", help="print the losses on train, valid and test")
+    mode.add_argument("--sample", action="store_true", help="draw images to SAVE_DIR")
+    add_model_flags(p)
+    splits = ["train", "valid", "test"]
+    p.add_argument_group("--eval").add_argument("--splits", nargs="+", choices=splits, default=splits, help="which")
+    sample = p.add_argument_group("--sample")
+    sample.add_argument("--n_samples", type=positive, default=16, help="images to draw")
+    sample.add_argument("--temperature", type=above_zero, default=1.0, help="below 1 sharpens the distribution")
+    sample.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
+    add_training_flags(p)
     p.add_argument("--seed", type=int, default=42, help="of everything drawn")
     args = p.parse_args(argv)
     if not (args.train or args.eval or args.sample):
@@ -134,30 +110,24 @@ def load(args):
         print(f"checkpoint: {prefix}", flush=True)
     model = checkpoint.load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     if args.bert and not model.hparams.bert:
-        raise InputError(
-            f"{prefix}: --bert was given but this checkpoint is autoregressive (it has model/sos); leave the flag out"
-        )
+        raise InputError(f"{prefix}: --bert was given but this checkpoint is autoregressive; leave the flag out")
     if args.clf and not model.hparams.classes:
-        raise InputError(
-            f"{prefix}: --clf was given but this checkpoint has no classifier (model/clf/wclf); leave the flag out"
-        )
+        raise InputError(f"{prefix}: --clf was given but this checkpoint has no model/clf/wclf; leave the flag out")
     return model, prefix
 
 
 def train(args, strategy):
     from src import checkpoint, data, training, utils
 
-    clusters_path = args.color_cluster_path or f"{args.data_path}_clusters.npy"
-    clusters = utils.load_clusters(clusters_path)
-    hparams = (
-        checkpoint.load_model(args.ckpt_path, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args)).hparams
-        if args.ckpt_path
-        else new_hparams(args, len(clusters))
-    )
-    X, _ = data.load_split(args.data_path, "tr", n_px=hparams.n_px, n_vocab=hparams.n_vocab, labels=False)
+    clusters = utils.load_clusters(args.color_cluster_path or f"{args.data_path}_clusters.npy")
+    if args.ckpt_path:
+        _, hparams = checkpoint.open_checkpoint(args.ckpt_path, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
+    else:
+        hparams = new_hparams(args, len(clusters))
+    X, _ = data.load_split(args.data_path, "tr", hparams, labels=False)
     valid = None
     if Path(f"{args.data_path}_vaX.npy").exists():
-        valid, _ = data.load_split(args.data_path, "va", n_px=hparams.n_px, n_vocab=hparams.n_vocab, labels=False)
+        valid, _ = data.load_split(args.data_path, "va", hparams, labels=False)
     n_batch = args.n_sub_batch * strategy.num_replicas_in_sync
     recipe = training.Recipe(
         steps=args.steps,
@@ -175,28 +145,28 @@ def train(args, strategy):
     count = utils.count_parameters(run.model.params.values())
     print(f"{args.save_dir}: {count:,} parameters, {len(X)} images, step {int(run.step)} to {recipe.steps}", flush=True)
     data.save_array(Path(args.save_dir) / "clusters.npy", clusters)
-    prefix = run.train(X, valid, training.Reporting(args.log_every, args.eval_every, args.eval_images, args.save_every))
-    print(f"checkpoint: {prefix}")
+    reporting = training.Reporting(args.log_every, args.eval_every, args.eval_images, args.save_every)
+    args.ckpt_path = str(run.train(X, valid, reporting))  # what --eval and --sample go on with
+    print(f"checkpoint: {args.ckpt_path}")
 
 
 def evaluate(args, strategy):
     from src import data
-    from src.evaluation import evaluate
+    from src.evaluation import Evaluator
 
     with strategy.scope():
         model, prefix = load(args)
+    evaluator = Evaluator(model, strategy, args.n_sub_batch * strategy.num_replicas_in_sync)
     figures = {}
     for split, name in data.SPLITS.items():
-        if name not in args.splits:
-            continue
-        X, Y = data.load_split(args.data_path, split, n_px=model.hparams.n_px, n_vocab=model.hparams.n_vocab)
-        n_batch = args.n_sub_batch * strategy.num_replicas_in_sync
-        figures[name] = evaluate(model, X, Y, strategy=strategy, n_batch=n_batch, seed=args.seed, progress=name)
-        print(" ".join([name] + [f"{k}: {v:.{2 if k == 'acc' else 4}f}" for k, v in figures[name].items()]), flush=True)
+        if name in args.splits:
+            X, Y = data.load_split(args.data_path, split, model.hparams)
+            figures[name] = evaluator.score(X, Y, seed=args.seed, progress=name)
+            values = (f"{k}: {v:.{2 if k == 'acc' else 4}f}" for k, v in figures[name].items())
+            print(name, *values, flush=True)
     if args.json:
-        Path(args.json).write_text(
-            json.dumps({"checkpoint": str(prefix), "data": args.data_path, "splits": figures}, indent=1) + "\n"
-        )
+        text = json.dumps({"checkpoint": str(prefix), "data": args.data_path, "splits": figures}, indent=1)
+        Path(args.json).write_text(text + "\n")
 
 
 def sample(args, strategy):
@@ -206,9 +176,8 @@ def sample(args, strategy):
     with strategy.scope():
         model, prefix = load(args)
     clusters = utils.load_clusters(args.color_cluster_path or checkpoint.palette_beside(prefix), model.hparams.n_vocab)
-    batch = args.batch_size or 32 * strategy.num_replicas_in_sync
     tokens = Sampler(model, strategy).draw(
-        args.n_samples, seed=args.seed, temperature=args.temperature, n_batch=batch, progress="sample"
+        args.n_samples, seed=args.seed, temperature=args.temperature, n_batch=args.batch_size, progress="sample"
     )
     pictures = utils.color_dequantize(tokens, clusters, model.hparams.n_px)
     folder = Path(args.save_dir)

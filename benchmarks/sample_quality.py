@@ -53,8 +53,7 @@ def main():
     prefix = checkpoint_prefix(args.ckpt_path)
     model = load_model(prefix)
     clusters = load_clusters(palette_beside(prefix), model.hparams.n_vocab)
-    sizes = {"n_px": model.hparams.n_px, "n_vocab": model.hparams.n_vocab}
-    (X, Y), (X_test, Y_test) = (load_split(args.data_path, s, **sizes) for s in ("tr", "te"))
+    (X, Y), (X_test, Y_test) = (load_split(args.data_path, s, model.hparams) for s in ("tr", "te"))
     classifier = judge.trained(
         judge.pixels(X, clusters), np.asarray(Y), SAVE_DIR / f"classifier-{model.hparams.n_px}.keras"
     )

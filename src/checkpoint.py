@@ -112,19 +112,8 @@ def check_sizes(hparams, sizes):
             )
 
 
-def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
-    """An ImageGPT from a checkpoint in the release's format, its sizes read from the variables' shapes.
-
-    Args:
-        path: a prefix, one of the checkpoint's files, or a folder with checkpoints (the newest is taken).
-        bert_mask_prob: not stored in a checkpoint.
-        sizes: HParams fields that the caller expects, such as `{"n_embd": 512}`.
-        options: passed on to `ImageGPT` (dtype, recompute).
-
-    Raises:
-        InputError: no checkpoint, a damaged one, a variable missing, unexpected or of the wrong shape or type, or
-            `sizes` that differ.
-    """
+def open_checkpoint(path, *, bert_mask_prob=0.15, sizes=None):
+    """A checkpoint's reader and HParams, its variables checked; arguments and errors are those of `load_model`."""
     prefix = checkpoint_prefix(path)
     with readable(prefix):
         reader = tf.train.load_checkpoint(prefix)
@@ -140,10 +129,26 @@ def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
                 raise InputError(f"{name} is {types[name].name}, expected float32")
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
-    with readable(prefix):
-        return ImageGPT(
-            hparams, values=((name, reader.get_tensor(name)) for name in hparams.variable_shapes()), **options
-        )
+    return reader, hparams
+
+
+def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
+    """An ImageGPT from a checkpoint in the release's format, its sizes read from the variables' shapes.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or a folder with checkpoints (the newest is taken).
+        bert_mask_prob: not stored in a checkpoint.
+        sizes: HParams fields that the caller expects, such as `{"n_embd": 512}`.
+        options: passed on to `ImageGPT` (dtype, recompute).
+
+    Raises:
+        InputError: no checkpoint, a damaged one, a variable missing, unexpected or of the wrong shape or type, or
+            `sizes` that differ.
+    """
+    reader, hparams = open_checkpoint(path, bert_mask_prob=bert_mask_prob, sizes=sizes)
+    with readable(checkpoint_prefix(path)):
+        values = ((name, reader.get_tensor(name)) for name in hparams.variable_shapes())
+        return ImageGPT(hparams, values=values, **options)
 
 
 def save_model(model, prefix):

@@ -28,11 +28,10 @@ def square(image, n_px, rng=None):
     if rng is None:
         x, y = (width - side) // 2, (height - side) // 2
     else:
-        side *= 224 / rng.integers(256, 385)
-        x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
-    if (side, side) == (n_px, n_px):
-        return np.asarray(image.crop((x, y, x + side, y + side)))
-    return np.asarray(image.resize((n_px, n_px), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side)))
+        side = round(side * 224 / rng.integers(256, 385))
+        x, y = rng.integers(0, [width - side + 1, height - side + 1])
+    image = image.crop((x, y, x + side, y + side))
+    return np.asarray(image.resize((n_px, n_px), Image.Resampling.BICUBIC))
 
 
 def open_image(item):
@@ -134,12 +133,14 @@ def save_array(path, array):
     os.replace(part, path)
 
 
-def load_split(data_path, split, *, n_px, n_vocab, labels=True):
+def load_split(data_path, split, hparams, *, labels=True):
     """(X [n, n_px * n_px] memory-mapped, Y one-hot [n, c] or None) of one split.
 
     Args:
         data_path: folder and name without the ending, such as `downloads/imagenet`.
         split: `tr`, `va` or `te`.
+        hparams: the HParams of the model that the tokens are for.
+        labels: whether Y is wanted.
 
     Raises:
         InputError: no such file, another number of pixels, tokens outside the palette, or other labels than images.
@@ -147,16 +148,16 @@ def load_split(data_path, split, *, n_px, n_vocab, labels=True):
     path = f"{data_path}_{split}X.npy"
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file; make token files with dataset.py, or name others with --data_path")
-    X = load_array(path, mmap_mode="r")
+    X, n_px = load_array(path, mmap_mode="r"), hparams.n_px
     if X.ndim != 2 or X.dtype.kind not in "ui":
         raise InputError(f"{path}: tokens are integers of shape [images, pixels], this is {list(X.shape)} {X.dtype}")
-    if X.shape[1] != n_px * n_px or not len(X):
+    if X.shape[1] != hparams.n_positions or not len(X):
         raise InputError(
-            f"{path}: {len(X)} images of {X.shape[1]} pixels; the model takes images of {n_px}x{n_px} = {n_px * n_px}"
+            f"{path}: {len(X)} images of {X.shape[1]} pixels; the model takes {n_px}x{n_px} = {hparams.n_positions}"
         )
     low, high = min(x.min() for x in chunks(X)), max(x.max() for x in chunks(X))
-    if low < 0 or high >= n_vocab:
-        raise InputError(f"{path}: tokens run from {low} to {high} but the model has {n_vocab} colours")
+    if low < 0 or high >= hparams.n_vocab:
+        raise InputError(f"{path}: tokens run from {low} to {high} but the model has {hparams.n_vocab} colours")
     path_y = f"{data_path}_{split}Y.npy"
     if not labels or not os.path.exists(path_y):
         return X, None
@@ -165,6 +166,8 @@ def load_split(data_path, split, *, n_px, n_vocab, labels=True):
         raise InputError(
             f"{path_y}: labels {list(Y.shape)} do not fit the {len(X)} images of {path} (expected [{len(X)}, classes])"
         )
+    if hparams.classes not in (0, Y.shape[1]):
+        raise InputError(f"{path_y}: {Y.shape[1]} classes, but the model's classifier has {hparams.classes}")
     return X, Y
 
 

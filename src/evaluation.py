@@ -20,42 +20,54 @@ def padded(rows, n):
     return np.concatenate([rows, np.repeat(rows[:1], n - len(rows), axis=0)])
 
 
-def evaluate(model, X, Y=None, *, strategy, n_batch, seed=42, progress=None):
-    """The release's evaluation of one split.
+class Evaluator:
+    """The release's evaluation, traced once and used for any number of splits.
 
     Args:
-        X: tokens [n, n_px * n_px].
-        Y: one-hot labels [n, c], or None.
+        strategy: the one in whose scope `model` was made.
         n_batch: images in a step over all replicas; a multiple of their number.
-        seed: of BERT's masks.
-        progress: a label for a progress bar, or None for no bar.
-
-    Returns:
-        A dict of floats: `gen` (nats a token), and with labels `clf` (nats) and `acc` (percent).
     """
-    hparams = model.hparams
-    specs = [tf.TensorSpec([n_batch, X.shape[1]], tf.int32), tf.TensorSpec([n_batch, X.shape[1]])]
-    specs.append(tf.TensorSpec([n_batch, 0 if Y is None else Y.shape[1]]))
 
-    def batches():
-        masks = bert_masks(n_batch, hparams, seed)
-        nothing = np.zeros([len(X), 0]) if Y is None else Y
-        for x, y in iter_data(X, nothing, n_batch=n_batch):
-            yield padded(x, n_batch).astype(np.int32), next(masks), padded(y, n_batch).astype(np.float32)
+    def __init__(self, model, strategy, n_batch):
+        self.model, self.strategy, self.n_batch = model, strategy, n_batch
+        self.step = tf.function(self.step)
 
-    @tf.function
-    def step(inputs):
+    def step(self, inputs):
+        """Per-image results of one distributed batch (x, mask, y), gathered from the replicas in order."""
+        hparams = self.model.hparams
+
         def replica(x, mask, y):
-            out = model(x, Y=None if Y is None else y, mask=mask if hparams.bert else None)
+            out = self.model(x, Y=y if y.shape[1] else None, mask=mask if hparams.bert else None)
             return [out[name] for name in ("gen_losses", "clf_losses", "correct") if name in out]
 
-        return [strategy.gather(values, axis=0) for values in strategy.run(replica, args=inputs)]
+        return [self.strategy.gather(values, axis=0) for values in self.strategy.run(replica, args=inputs)]
 
-    iterator, parts = distributed(strategy, batches, tuple(specs)), []
-    with tqdm(total=len(X), desc=progress, unit="image", disable=progress is None) as bar:
-        for start in range(0, len(X), n_batch):
-            n = min(n_batch, len(X) - start)
-            parts.append([values.numpy()[:n] for values in step(next(iterator))])
-            bar.update(n)
-    means = [float(np.mean(np.concatenate(values), dtype=np.float64)) for values in zip(*parts)]
-    return dict(zip(("gen", "clf", "acc"), means[:2] + [100 * m for m in means[2:]]))
+    def batches(self, X, Y, seed):
+        """Yield (tokens, BERT's mask, labels), the last batch filled up with repetitions."""
+        masks = bert_masks(self.n_batch, self.model.hparams, seed)
+        for x, y in iter_data(X, Y, n_batch=self.n_batch):
+            yield padded(x, self.n_batch).astype(np.int32), next(masks), padded(y, self.n_batch).astype(np.float32)
+
+    def score(self, X, Y=None, *, seed=42, progress=None):
+        """Mean losses over a whole split.
+
+        Args:
+            X: tokens [n, n_px * n_px].
+            Y: one-hot labels [n, c], or None.
+            seed: of BERT's masks.
+            progress: a label for a progress bar, or None for no bar.
+
+        Returns:
+            A dict of floats: `gen` (nats a token), and with labels `clf` (nats) and `acc` (percent).
+        """
+        Y = np.zeros([len(X), 0]) if Y is None else Y
+        shape = [self.n_batch, X.shape[1]]
+        specs = tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape), tf.TensorSpec([self.n_batch, Y.shape[1]])
+        iterator, parts = distributed(self.strategy, lambda: self.batches(X, Y, seed), specs), []
+        with tqdm(total=len(X), desc=progress, unit="image", disable=progress is None) as bar:
+            for start in range(0, len(X), self.n_batch):
+                n = min(self.n_batch, len(X) - start)
+                parts.append([values.numpy()[:n] for values in self.step(next(iterator))])
+                bar.update(n)
+        means = [float(np.mean(np.concatenate(values), dtype=np.float64)) for values in zip(*parts)]
+        return dict(zip(("gen", "clf", "acc"), means[:2] + [100 * m for m in means[2:]]))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from src.checkpoint import load_model, save_model
 from src.config import InputError
 from src.distribute import distributed
-from src.evaluation import evaluate
+from src.evaluation import Evaluator
 from src.model import ImageGPT
 
 
@@ -113,7 +113,7 @@ class Run:
         self.folder, self.recipe, self.strategy = Path(folder), recipe, strategy
         self.folder.mkdir(parents=True, exist_ok=True)
         self.check_recipe(hparams)
-        tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_op_determinism()  # or scatter's order would differ between two runs
         keras.utils.set_random_seed(recipe.seed)
         with strategy.scope():
             options = {"dtype": recipe.dtype, "recompute": recompute}
@@ -168,6 +168,7 @@ class Run:
             (tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape)),
         )
         update = make_step(self.model, self.optimizer, self.strategy, recipe.n_batch)
+        valid = Evaluator(self.model, self.strategy, recipe.n_batch)
         writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         losses = []
         with writer.as_default(), tqdm(total=recipe.steps, initial=first, desc="train", unit="step") as bar:
@@ -179,10 +180,7 @@ class Run:
                     self.report(step, "train", float(np.mean([x.numpy() for x in losses])))
                     losses.clear()
                 if X_valid is not None and (step % reporting.eval_every == 0 or last):
-                    score = evaluate(
-                        self.model, X_valid[: reporting.eval_images], strategy=self.strategy, n_batch=recipe.n_batch
-                    )
-                    self.report(step, "valid", score["gen"])
+                    self.report(step, "valid", valid.score(X_valid[: reporting.eval_images])["gen"])
                 if step % reporting.save_every == 0 or last:
                     self.step.assign(step)
                     self.states.save(checkpoint_number=step)
@@ -191,7 +189,15 @@ class Run:
         return prefix
 
     def report(self, step, name, loss):
-        """One loss to the console, to log.jsonl and to TensorBoard."""
+        """One loss to the console, to log.jsonl and to TensorBoard.
+
+        Raises:
+            InputError: the loss is not a finite number.
+        """
+        if not np.isfinite(loss):
+            raise InputError(
+                f"{self.folder}: the {name} loss is {loss} at step {step}; lower --lr or raise --warmup_steps"
+            )
         tqdm.write(f"step {step} {name} loss {loss:.4f}")
         tf.summary.scalar(f"loss/{name}", loss, step=step)
         with open(self.folder / "log.jsonl", "a") as f:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from src.checkpoint import load_model
 from src.config import InputError
-from src.evaluation import evaluate
+from src.evaluation import Evaluator
 from src.training import Recipe, Reporting, Run, make_optimizer, training_batches
 from tests.conftest import TINY, random_model, random_tokens
 
@@ -49,15 +49,22 @@ def test_flip_mirrors_half():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_training_learns_a_constant_image(bert, dtype, tmp_path):
     X = np.tile(random_tokens(1), [8, 1])
-    recipe = Recipe(steps=100, n_batch=8, lr=0.02, warmup_steps=5, dtype=dtype)
+    recipe = Recipe(steps=150, n_batch=8, lr=0.02, warmup_steps=5, dtype=dtype)
     hparams = dataclasses.replace(TINY, bert=bert, n_vocab=6)
     run = Run(tmp_path, hparams, recipe, ONE, recompute=dtype == "bfloat16")
-    prefix = run.train(X, X, Reporting(log_every=50, eval_every=100, save_every=100))
-    loss = evaluate(load_model(prefix), X, strategy=ONE, n_batch=8)["gen"]
+    prefix = run.train(X, X, Reporting(log_every=75, eval_every=150, save_every=150))
+    loss = Evaluator(load_model(prefix), ONE, 8).score(X)["gen"]
     assert loss < 0.3 < np.log(6)
     log = (tmp_path / "log.jsonl").read_text()
     assert log.count("train") == 2 and log.count("valid") == 1
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    run = Run(tmp_path, TINY, Recipe(steps=4, n_batch=2, lr=1e30, warmup_steps=1), ONE)
+    with pytest.raises(InputError, match=r"step [1-4].*lower --lr"):
+        run.train(random_tokens(4), reporting=Reporting(log_every=1))
+    assert not list(tmp_path.glob("model.ckpt*"))
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
@@ -70,10 +77,10 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
 def test_evaluation_counts_every_example_once(bert):
     model, X = random_model(dataclasses.replace(TINY, bert=bert)), random_tokens(7)
     Y = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
-    whole = evaluate(model, X, Y, strategy=ONE, n_batch=7)
+    whole = Evaluator(model, ONE, 7).score(X, Y)
     for n_batch in (1, 3, 16):
-        assert evaluate(model, X, Y, strategy=ONE, n_batch=n_batch) == pytest.approx(whole, abs=1e-6)
+        assert Evaluator(model, ONE, n_batch).score(X, Y) == pytest.approx(whole, abs=1e-6)
     assert whole["clf"] == pytest.approx(np.log(3)) and whole["acc"] == pytest.approx(300 / 7)
     if not bert:
         assert whole["gen"] == pytest.approx(float(model(X)["gen_loss"]), abs=1e-6)
-    assert set(evaluate(model, X, strategy=ONE, n_batch=4)) == {"gen"}
+    assert set(Evaluator(model, ONE, 4).score(X)) == {"gen"}
