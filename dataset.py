@@ -59,7 +59,7 @@ def main(argv=None):
         (int(s.labels.max()) + 1 for s in splits.values() if s.labels is not None and len(s.labels)), default=0
     )
     skipped = []
-    for split, source in splits.items():
+    for split, source in sorted(splits.items(), key=lambda item: list(data.SPLITS).index(item[0])):
         if len(source.items):
             augment = args.augment if split == "tr" else 0
             n, bad = data.write_split(

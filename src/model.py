@@ -34,18 +34,21 @@ def gelu2(x):
     return y, grad
 
 
+def size(x, axis):
+    """The size of an axis: a number where it is known, else a tensor."""
+    return tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
+
+
 def split_heads(x, n_head):
     """[b, s, f] -> [b, h, s, e] with f = h * e."""
-    s, f = x.shape[-2], x.shape[-1]
-    x = tf.reshape(x, [-1, tf.shape(x)[-2] if s is None else s, n_head, f // n_head])
+    x = tf.reshape(x, [-1, size(x, 1), n_head, x.shape[-1] // n_head])
     return tf.transpose(x, [0, 2, 1, 3])
 
 
 def merge_heads(x):
     """[b, h, s, e] -> [b, s, h * e]."""
-    h, s, e = x.shape[1:]
     x = tf.transpose(x, [0, 2, 1, 3])
-    return tf.reshape(x, [-1, tf.shape(x)[1] if s is None else s, h * e])
+    return tf.reshape(x, [-1, size(x, 1), x.shape[2] * x.shape[3]])
 
 
 def attention_mask(nd, ns, *, dtype=tf.float32):
@@ -55,13 +58,13 @@ def attention_mask(nd, ns, *, dtype=tf.float32):
     return tf.cast(i >= j - ns + nd, dtype)
 
 
-def attention_weights(q, k, *, causal):
-    """Softmax of q k^T, masked where causal: [b, h, nd, e], [b, h, ns, e] -> [b, h, nd, ns]."""
-    w = tf.cast(tf.matmul(q, k, transpose_b=True), tf.float32)
-    if causal:
-        b = attention_mask(tf.shape(q)[2], tf.shape(k)[2])
-        w += 1e10 * (b - 1)  # float32 swallows w beside 1e10: the release's w * b - 1e10 * (1 - b) in one pass
-    return tf.cast(tf.nn.softmax(w), q.dtype)
+def masked_softmax(w, *, causal):
+    """Softmax over the keys of scores w [b, h, nd, ns], later ones hidden where causal; computed in float32."""
+    x = tf.cast(w, tf.float32)
+    if causal and w.shape[2] != 1:  # a single query sees every key
+        b = attention_mask(size(w, 2), size(w, 3))
+        x += 1e10 * (b - 1)  # float32 swallows w beside 1e10: the release's w * b - 1e10 * (1 - b) in one pass
+    return tf.cast(tf.nn.softmax(x), w.dtype)
 
 
 def query_blocks(nd, ns, causal):
@@ -78,12 +81,13 @@ def multihead_attn(q, k, v, *, causal):
     Where causal, query i sees the keys up to i + ns - nd. The gradient is written out: a block's weights are
     kept, their product with the incoming gradient is summed through the output (da * a), and hidden keys are not read.
     """
-    nd, ns = (x.shape[2] if x.shape[2] is not None else tf.shape(x)[2] for x in (q, k))
+    nd, ns = size(q, 2), size(k, 2)
     blocks = query_blocks(nd, ns, causal)
 
     @tf.custom_gradient
     def attend(q, k, v):
-        weights = [attention_weights(q[:, :, i:j], k[:, :, :m], causal=causal) for i, j, m in blocks]
+        scores = (tf.matmul(q[:, :, i:j], k[:, :, :m], transpose_b=True) for i, j, m in blocks)
+        weights = [masked_softmax(w, causal=causal) for w in scores]
         a = tf.concat([tf.matmul(w, v[:, :, :m]) for w, (i, j, m) in zip(weights, blocks)], axis=2)
 
         def grad(da):
@@ -102,6 +106,20 @@ def multihead_attn(q, k, v, *, causal):
     return attend(q * (1 / math.sqrt(q.shape[-1])), k, v)
 
 
+def cached_attn(q, parts, *, causal):
+    """`multihead_attn` whose keys and values lie in several parts, which are never copied into one.
+
+    Args:
+        q: [b, h, nd, e].
+        parts: pairs of keys and values [b, h, t, e], the queries' own positions last.
+    """
+    q *= 1 / math.sqrt(q.shape[-1])
+    w = tf.concat([tf.matmul(q, k, transpose_b=True) for k, _ in parts], axis=-1)
+    w = masked_softmax(w, causal=causal)
+    w = tf.split(w, [size(k, 2) for k, _ in parts], axis=-1)
+    return tf.add_n([tf.matmul(x, v) for x, (_, v) in zip(w, parts)])
+
+
 def project_heads(x, w):
     """The release's einsum bsf,hef->bhse as one matrix product."""
     h, e, f = w.shape
@@ -109,26 +127,21 @@ def project_heads(x, w):
 
 
 def matmul_rows(x, w, *, transpose_b=False):
-    """[b, s, f] times [f, g] as one product of two matrices."""
-    f, g = x.shape[-1], w.shape[0 if transpose_b else 1]
-    y = tf.matmul(tf.reshape(x, [-1, f]), w, transpose_b=transpose_b)
-    return (
-        tf.reshape(y, tf.concat([tf.shape(x)[:-1], [g]], axis=0))
-        if None in x.shape[:-1]
-        else tf.reshape(y, [*x.shape[:-1], g])
-    )
+    """[b, s, f] times [f, g] (transposed: [g, f]) as one product of two matrices: [b, s, g]."""
+    y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), w, transpose_b=transpose_b)
+    return tf.reshape(y, [-1, size(x, 1), y.shape[-1]])
 
 
-def attn(x, p, *, causal, past=None):
-    """Self-attention of x [b, s, f] behind past [b, 2, h, t, e]: what to add to x, and present [b, 2, h, s, e]."""
+def attn(x, p, *, causal, past=()):
+    """Self-attention of x [b, s, f] behind earlier pairs of keys and values [b, h, t, e].
+
+    Returns:
+        What to add to x, and the pair of keys and values [b, h, s, e] of its own positions.
+    """
     q, k, v = (project_heads(x, p[f"attn/{name}_proj"]) for name in "qkv")
-    present = tf.stack([k, v], axis=1)
-    if past is not None:
-        k = tf.concat([past[:, 0], k], axis=2)
-        v = tf.concat([past[:, 1], v], axis=2)
-    a = merge_heads(multihead_attn(q, k, v, causal=causal))
+    a = cached_attn(q, [*past, (k, v)], causal=causal) if past else multihead_attn(q, k, v, causal=causal)
     c = p["attn/c_proj"]
-    return matmul_rows(a, tf.reshape(c, [-1, c.shape[-1]])), present
+    return matmul_rows(merge_heads(a), tf.reshape(c, [-1, c.shape[-1]])), (k, v)
 
 
 def mlp(x, p):
@@ -136,8 +149,8 @@ def mlp(x, p):
     return matmul_rows(gelu2(matmul_rows(x, p["mlp/c_fc/w"])), p["mlp/c_proj/w"])
 
 
-def block(x, p, *, causal, past=None):
-    """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and present."""
+def block(x, p, *, causal, past=()):
+    """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and its keys and values."""
     a, present = attn(norm(x, p["ln_1/g"]), p, causal=causal, past=past)
     x += a
     x += mlp(norm(x, p["ln_2/g"]), p)
@@ -188,29 +201,41 @@ class ImageGPT(tf.Module):
         prefix = f"model/h{i}/"
         return {k[len(prefix) :]: tf.cast(v, self.dtype) for k, v in self.params.items() if k.startswith(prefix)}
 
-    def embed(self, X, past_length=0, mask=None):
-        """Tokens [b, s] (and BERT's mask) to the first block's input [b, s, f] in the compute type."""
+    def embed(self, X, first=None, mask=None):
+        """Tokens [b, s] to the first block's input [b, s, f] in the compute type.
+
+        Without `first` (or under BERT) the tokens stand at positions 0, 1, ... (shifted behind the start vector, or
+        hidden where mask is 0); else they are fed as they are from position `first` on.
+        """
         h = tf.gather(self.params["model/wte"], X)
         if self.hparams.bert:
             h *= mask[:, :, None]
-        elif isinstance(past_length, int) and past_length == 0:
+        elif first is None:
             sos = tf.broadcast_to(self.params["model/sos"], tf.shape(h[:, :1]))
             h = tf.concat([sos, h[:, :-1]], axis=1)
-        h += self.params["model/wpe"][past_length : past_length + tf.shape(X)[1]]
-        return tf.cast(tf.ensure_shape(h, [*X.shape, self.hparams.n_embd]), self.dtype)
+        h += tf.gather(self.params["model/wpe"], (0 if first is None else first) + tf.range(size(X, 1)))
+        return tf.cast(h, self.dtype)
 
     def features(self, X, past=None, mask=None):
-        """The normed features [b, s, f] in float32 and present [b, layer, 2, h, s, e]."""
-        h = self.embed(X, 0 if past is None else tf.shape(past)[-2], mask)
+        """The normed features [b, s, f] in float32, and for every block its keys and values [b, h, s, e].
+
+        Args:
+            past: for every block a list of pairs of keys and values of earlier positions, or None.
+        """
+        h = self.embed(X, sum(size(k, 2) for k, _ in past[0]) if past else None, mask)
         presents = []
         for i in range(self.hparams.n_layer):
             p, causal = self.block_params(i), not self.hparams.bert
-            if self.recompute and past is None:
+            if self.recompute and not past:
                 h, present = recomputed(h, p, causal=causal)
             else:
-                h, present = block(h, p, causal=causal, past=None if past is None else past[:, i])
+                h, present = block(h, p, causal=causal, past=past[i] if past else ())
             presents.append(present)
-        return norm(tf.cast(h, tf.float32), self.params["model/ln_f/g"]), tf.stack(presents, axis=1)
+        return norm(tf.cast(h, tf.float32), self.params["model/ln_f/g"]), presents
+
+    def gen_logits(self, h):
+        """Features [b, s, f] to logits [b, s, v]."""
+        return matmul_rows(h, self.params["model/wtet"], transpose_b=True)
 
     def draw_mask(self, X):
         """BERT's mask for X [b, s]: 1 keeps a token, 0 (with probability bert_mask_prob) hides it."""
@@ -231,7 +256,7 @@ class ImageGPT(tf.Module):
                 so that the logits at i predict X[:, i]; with `past` they are fed as they are, at the positions from its
                 length on, and the logits at i predict the token after X[:, i].
             Y: one-hot labels [b, c], or None.
-            past: keys and values [b, layer, 2, h, t, e] of earlier positions (autoregressive only).
+            past: keys and values [b, layer, 2, h, t, e] of earlier positions (autoregressive only); empty: none.
             mask: [b, s] float, 1 keeps and 0 hides a token (BERT only; drawn if None).
 
         Returns:
@@ -239,10 +264,14 @@ class ImageGPT(tf.Module):
             unless continuing from a past; `clf_losses` [b], `clf_loss`, `correct` [b], `accuracy` (percent) where Y is
             given; `present` [b, layer, 2, h, s, e].
         """
+        X = tf.convert_to_tensor(X)
+        if past is not None:  # an empty one is none
+            past = [[(layer[:, 0], layer[:, 1])] for layer in tf.unstack(past, axis=1)] if past.shape[-2] else None
         if self.hparams.bert and mask is None:
             mask = self.draw_mask(X)
-        h, present = self.features(X, past, mask)
-        results = {"present": present, "gen_logits": matmul_rows(h, self.params["model/wtet"], transpose_b=True)}
+        h, presents = self.features(X, past, mask)
+        present = tf.stack([tf.stack(pair, axis=1) for pair in presents], axis=1)
+        results = {"present": present, "gen_logits": self.gen_logits(h)}
         if past is None:
             results["gen_losses"] = gen_losses(results["gen_logits"], X, mask if self.hparams.bert else None)
             results["gen_loss"] = tf.reduce_mean(results["gen_losses"])

@@ -6,6 +6,8 @@ from tqdm import tqdm
 
 from src.config import InputError
 
+BLOCK = 64  # positions after which the growing part joins the finished one; 32 to 128 time alike
+
 
 def uniforms(seed, images, n_positions):
     """Random numbers [len(images), n_positions] in 0..1; image i's depend on the seed and i alone."""
@@ -19,8 +21,21 @@ def pick(logits, u):
     return tf.reduce_sum(tf.cast(cumulative <= u[:, None], tf.int32), axis=-1)
 
 
+def joined(first, second):
+    """For every block the keys and values of two parts in one."""
+    return tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=2), first, second)
+
+
+def fits_both(a, b):
+    """The type of two tensors (or per-replica tensors) that differ in size: None where they do."""
+    return tf.type_spec_from_value(a).most_specific_common_supertype([tf.type_spec_from_value(b)])
+
+
 class Sampler:
     """Draws images from an autoregressive model, on every replica of a strategy.
+
+    Each block's keys and values lie in two parts: one that is finished, and one of at most BLOCK positions that
+    grows. Only the small one is copied at each step.
 
     Raises:
         InputError: the model was trained with the BERT objective.
@@ -33,21 +48,29 @@ class Sampler:
             )
         self.model = model
         self.strategy = strategy or tf.distribute.get_strategy()
-        self.first = tf.function(lambda *args: self.strategy.run(self.first_step, args), reduce_retracing=True)
-        self.next = tf.function(lambda *args: self.strategy.run(self.next_step, args), reduce_retracing=True)
+        self.first, self.next, self.merge = (
+            tf.function(lambda *args, f=f: self.strategy.run(f, args))
+            for f in (self.first_step, self.next_step, self.merge_step)
+        )
 
     def first_step(self, prefix, u, temperature):
         """The token after a prefix [b, p], and the cache of the start vector and the prefix, in one pass."""
-        out = self.model(tf.pad(prefix, [[0, 0], [0, 1]]))  # the last input is shifted away
-        return self.choose(out["gen_logits"][:, -1], u, temperature), out["present"]
+        h, done = self.model.features(tf.pad(prefix, [[0, 0], [0, 1]]))  # the last input is shifted away
+        return self.choose(h, u, temperature), *self.merge_step(done)
 
-    def next_step(self, token, past, u, temperature):
-        """The token after `token` [b], and the cache one position longer."""
-        out = self.model(token[:, None], past=past)
-        return self.choose(out["gen_logits"][:, -1], u, temperature), tf.concat([past, out["present"]], axis=-2)
+    def next_step(self, token, u, temperature, done, growing):
+        """The token after `token` [b], and the growing part one position longer."""
+        h, present = self.model.features(token[:, None], past=[list(pairs) for pairs in zip(done, growing)])
+        return self.choose(h, u, temperature), joined(growing, present)
 
-    def choose(self, logits, u, temperature):
-        """A drawn colour, the likeliest one where the temperature is 0: [b, v], [b] -> [b]."""
+    def merge_step(self, done, growing=None):
+        """The finished part with the growing one behind it, and a new growing part without positions."""
+        done = joined(done, growing) if growing else done
+        return done, tf.nest.map_structure(lambda x: x[:, :, :0], done)
+
+    def choose(self, h, u, temperature):
+        """A colour drawn from the last position's features, the likeliest one where the temperature is 0: -> [b]."""
+        logits = self.model.gen_logits(h[:, -1:])[:, 0]
         likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return tf.where(temperature > 0, pick(tf.math.divide_no_nan(logits, temperature), u), likeliest)
 
@@ -92,11 +115,18 @@ class Sampler:
     def draw_batch(self, prefix, u, temperature, advance):
         """Tokens [b, n_px * n_px] behind prefix [b, p] from uniforms u; `advance()` is called at each position."""
         temperature = tf.constant(temperature)
-        token, past = self.first(self.shares(prefix), self.shares(u[:, prefix.shape[1]]), temperature)
+        first = prefix.shape[1]
+        token_uniforms = self.shares(u[:, first])
+        token, done, growing = self.first(self.shares(prefix), token_uniforms, temperature)
+        lengths = tf.nest.map_structure(fits_both, done, growing)
+        self.next.get_concrete_function(token, token_uniforms, temperature, lengths, lengths)  # traced once for all
+        self.merge.get_concrete_function(lengths, lengths)
         tokens = [token]
         advance()
-        for t in range(prefix.shape[1] + 1, u.shape[1]):
-            token, past = self.next(token, past, self.shares(u[:, t]), temperature)
+        for t in range(first + 1, u.shape[1]):
+            token, growing = self.next(token, self.shares(u[:, t]), temperature, done, growing)
+            if (t - first) % BLOCK == 0:
+                done, growing = self.merge(done, growing)
             tokens.append(token)
             advance()
         drawn = [np.concatenate([x.numpy() for x in self.strategy.experimental_local_results(t)]) for t in tokens]
