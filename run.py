@@ -119,11 +119,12 @@ def load(args):
 def train(args, strategy):
     from src import checkpoint, data, training, utils
 
-    clusters = utils.load_clusters(args.color_cluster_path or f"{args.data_path}_clusters.npy")
+    palette = args.color_cluster_path or f"{args.data_path}_clusters.npy"
     if args.ckpt_path:
         _, hparams = checkpoint.open_checkpoint(args.ckpt_path, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
     else:
-        hparams = new_hparams(args, len(clusters))
+        hparams = new_hparams(args, len(utils.load_clusters(palette)))
+    clusters = utils.load_clusters(palette, hparams.n_vocab)
     X, _ = data.load_split(args.data_path, "tr", hparams, labels=False)
     valid = None
     if Path(f"{args.data_path}_vaX.npy").exists():
@@ -183,7 +184,7 @@ def sample(args, strategy):
     folder = Path(args.save_dir)
     for i, picture in enumerate(pictures):
         images.write_png(folder / f"sample_{i}.png", picture)
-    images.write_png(folder / "samples.png", images.sheet(pictures))
+    images.write_png(folder / "samples.png", images.sheet(pictures, scale=max(1, 128 // model.hparams.n_px)))
     print(f"{folder / 'samples.png'}: {len(pictures)} images of {model.hparams.n_px}x{model.hparams.n_px}")
 
 

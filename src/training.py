@@ -15,6 +15,7 @@ from src.config import InputError
 from src.distribute import distributed
 from src.evaluation import Evaluator
 from src.model import ImageGPT
+from src.utils import set_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.check_recipe(hparams)
         tf.config.experimental.enable_op_determinism()  # or scatter's order would differ between two runs
-        keras.utils.set_random_seed(recipe.seed)
+        set_seed(recipe.seed)
         with strategy.scope():
             options = {"dtype": recipe.dtype, "recompute": recompute}
             self.model = (

@@ -144,6 +144,7 @@ EVAL, SAMPLE = ["--eval", "--splits", "test"], ["--sample"]
         (None, [*EVAL, "--n_gpu", 3], 1, "--n_gpu 3: only 1 CPU"),
         (None, [*SAMPLE, "--save_dir", "{}/tokens_teX.npy/x"], 1, "--save_dir {}/tokens_teX.npy/x: cannot be written"),
         (None, [*SAMPLE, "--color_cluster_path", "{}/no.npy"], 1, "/no.npy: no such file"),
+        (None, ["--train", "--n_vocab", 9, "--ckpt_path", ""], 1, "palette has 6 colours but the model has 9"),
         (None, ["--train", "--n_px", 5, "--ckpt_path", "{}/tiny/model.ckpt-1"], 1, "--n_px 5"),
         (cut_checkpoint, EVAL, 1, "model.ckpt-1: the checkpoint is damaged"),
         (break_tokens, EVAL, 1, "tokens_teX.npy: tokens run from 6 to 6"),

@@ -1,0 +1,50 @@
+"""The bundled model, as a newcomer meets it: no flag but the mode."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import run
+from src.config import BUNDLED
+from tests.conftest import DATA, ROOT, run_command
+
+
+def test_sample_with_no_other_argument(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "DOWNLOADS", tmp_path / "nothing downloaded")
+    run.main(["--sample", "--save_dir", str(tmp_path)])
+    assert f"checkpoint: {BUNDLED}" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("sample_?*.png"))) == 16
+    assert Image.open(tmp_path / "sample_0.png").size == (28, 28)
+    assert np.asarray(Image.open(tmp_path / "samples.png")).std() > 20
+
+
+LOSS_ON_64_IMAGES = 0.0  # nats a token
+
+
+def test_eval_on_the_first_test_images_is_the_same_with_two_replicas(tmp_path):
+    losses = []
+    for n_cpu in (1, 2):
+        out = tmp_path / f"{n_cpu}.json"
+        flags = [
+            "--ckpt_path",
+            BUNDLED,
+            "--splits",
+            "test",
+            "--data_path",
+            DATA / "fashion_mnist",
+            "--n_cpu",
+            n_cpu,
+            "--json",
+            out,
+        ]
+        run_command("run.py", "--eval", *flags)
+        losses.append(json.loads(out.read_text())["splits"]["test"]["gen"])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] == pytest.approx(LOSS_ON_64_IMAGES, abs=1e-4)
+
+
+def test_size_and_model_card():
+    assert sum(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 60e6
+    assert "Fashion-MNIST" in (BUNDLED / "README.md").read_text()
