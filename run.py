@@ -73,6 +73,7 @@ def parse(argv):
     mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH and write a checkpoint to SAVE_DIR")
     mode.add_argument("--eval", action="store_true", help="print the losses on train, valid and test")
     mode.add_argument("--sample", action="store_true", help="draw images to SAVE_DIR")
+    mode.add_argument("--export_hf", metavar="DIR", help="write the checkpoint as a Hugging Face folder")
     add_model_flags(p)
     splits = ["train", "valid", "test"]
     p.add_argument_group("--eval").add_argument("--splits", nargs="+", choices=splits, default=splits, help="which")
@@ -83,8 +84,8 @@ def parse(argv):
     add_training_flags(p)
     p.add_argument("--seed", type=int, default=42, help="of everything drawn")
     args = p.parse_args(argv)
-    if not (args.train or args.eval or args.sample):
-        p.error("say what to do: --train, --eval or --sample")
+    if not (args.train or args.eval or args.sample or args.export_hf):
+        p.error("say what to do: --train, --eval, --sample or --export_hf DIR")
     return args
 
 
@@ -121,7 +122,7 @@ def train(args, strategy):
 
     palette = args.color_cluster_path or f"{args.data_path}_clusters.npy"
     if args.ckpt_path:
-        _, hparams = checkpoint.open_checkpoint(args.ckpt_path, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
+        hparams, _ = checkpoint.open_checkpoint(args.ckpt_path, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
     else:
         hparams = new_hparams(args, len(utils.load_clusters(palette)))
     clusters = utils.load_clusters(palette, hparams.n_vocab)
@@ -188,10 +189,21 @@ def sample(args, strategy):
     print(f"{folder / 'samples.png'}: {len(pictures)} images of {model.hparams.n_px}x{model.hparams.n_px}")
 
 
+def export_hf(args, strategy):
+    from src import checkpoint, huggingface, utils
+
+    model, prefix = load(args)
+    palette = args.color_cluster_path or checkpoint.palette_beside(prefix)
+    huggingface.export_folder(model, utils.load_clusters(palette, model.hparams.n_vocab), args.export_hf)
+    print(f"{args.export_hf}: Hugging Face ImageGPT of {prefix}")
+
+
 def main(argv=None):
     args = parse(argv)
     if args.train or args.sample:
         output_folder(args.save_dir, "--save_dir")
+    if args.export_hf:
+        output_folder(args.export_hf, "--export_hf")
     if args.json:
         output_folder(Path(args.json).parent, "--json")
     import_tensorflow()
@@ -199,8 +211,9 @@ def main(argv=None):
 
     split_cpu(args.n_cpu)
     strategy = make_strategy(args.n_gpu or (args.n_cpu if args.n_cpu > 1 else None))
-    for wanted, command in ((args.train, train), (args.eval, evaluate), (args.sample, sample)):
-        if wanted:
+    modes = {"train": train, "eval": evaluate, "sample": sample, "export_hf": export_hf}
+    for mode, command in modes.items():
+        if getattr(args, mode):
             command(args, strategy)
 
 

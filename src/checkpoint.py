@@ -1,6 +1,6 @@
-"""The release's checkpoint format, in and out.
+"""Checkpoints: the release's format in and out, Hugging Face's folders in.
 
-A checkpoint is named by its prefix (`.../model.ckpt-1000000`): one `.index` beside one or many `.data-NNNNN-of-MMMMM`.
+The release's is named by its prefix (`.../model.ckpt-1000000`): one `.index` beside one or many `.data-NNNNN-of-MMMMM`.
 """
 
 import contextlib
@@ -11,24 +11,29 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from src.config import BUNDLED, InputError, hparams_from_shapes
+from src import huggingface
+from src.config import BUNDLED, InputError, check_shapes, hparams_from_shapes
 from src.model import ImageGPT
 
 PALETTES = ("clusters.npy", "kmeans_centers.npy")
 
 
 def checkpoint_prefix(path):
-    """The prefix that `path` means: itself, one of its files, or the newest checkpoint in a folder.
+    """The checkpoint that `path` means: a prefix, one of its files, a folder's newest, or a Hugging Face folder.
 
     Raises:
         InputError: there is no checkpoint.
     """
     path = Path(path)
+    if huggingface.is_folder(path):
+        return str(path)
+    if path.suffix == ".safetensors" and huggingface.is_folder(path.parent):
+        return str(path.parent)
     if path.is_dir():
-        found = sorted(path.glob("*.index"), key=lambda p: p.stat().st_mtime)
+        found = newest(path.glob("*.index"))
         if not found:
-            raise InputError(f"{path}: no checkpoint (no *.index file) in this folder")
-        path = found[-1]
+            raise InputError(f"{path}: no checkpoint (neither *.index nor {huggingface.CONFIG}) in this folder")
+        path = found
     prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", str(path))
     if not os.path.exists(prefix + ".index"):
         raise InputError(
@@ -38,18 +43,27 @@ def checkpoint_prefix(path):
     return prefix
 
 
+def newest(paths):
+    """The file that was changed last, or None."""
+    return max(paths, key=lambda p: p.stat().st_mtime, default=None)
+
+
 def default_checkpoint(downloads):
     """The newest checkpoint anywhere below `downloads`, else the bundled model."""
-    found = sorted(Path(downloads).rglob("*.index"), key=lambda p: p.stat().st_mtime)
-    return checkpoint_prefix(found[-1] if found else BUNDLED)
+    found = newest([*Path(downloads).rglob("*.index"), *Path(downloads).rglob(huggingface.CONFIG)])
+    if found and found.name == huggingface.CONFIG:
+        found = found.parent
+    return checkpoint_prefix(found or BUNDLED)
 
 
 def palette_beside(prefix):
-    """The palette file that lies beside a checkpoint.
+    """The palette file of a checkpoint.
 
     Raises:
-        InputError: none does.
+        InputError: none lies beside it.
     """
+    if huggingface.is_folder(prefix):
+        return Path(prefix) / huggingface.PROCESSOR
     for name in PALETTES:
         path = Path(prefix).parent / name
         if path.exists():
@@ -91,18 +105,6 @@ def model_shapes(shapes, hparams):
     return own
 
 
-def check_shapes(found, expected):
-    """Raise InputError with the difference, if any, between two maps of name to shape."""
-    wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [
-        f"{name} is {list(found[name])}, expected {list(shape)}"
-        for name, shape in expected.items()
-        if tuple(found.get(name, shape)) != shape
-    ]
-    if wrong:
-        raise InputError("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
-
-
 def check_sizes(hparams, sizes):
     """Raise InputError where the user's sizes (flag to value) contradict the checkpoint's."""
     for name, wanted in sizes.items():
@@ -112,31 +114,38 @@ def check_sizes(hparams, sizes):
             )
 
 
-def open_checkpoint(path, *, bert_mask_prob=0.15, sizes=None):
-    """A checkpoint's reader and HParams, its variables checked; arguments and errors are those of `load_model`."""
-    prefix = checkpoint_prefix(path)
+def open_release(prefix):
+    """(HParams, pairs of name and value read one at a time) of a checkpoint in the release's format, checked."""
     with readable(prefix):
         reader = tf.train.load_checkpoint(prefix)
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
         types = reader.get_variable_to_dtype_map()
+    hparams = hparams_from_shapes(shapes)
+    own = model_shapes(shapes, hparams)
+    check_shapes(own, hparams.variable_shapes())
+    for name in own:
+        if types[name] != tf.float32:
+            raise InputError(f"{name} is {types[name].name}, expected float32")
+    return hparams, ((name, reader.get_tensor(name)) for name in own)
+
+
+def open_checkpoint(path, *, bert_mask_prob=0.15, sizes=None):
+    """HParams of a checkpoint and its values, not yet read; arguments and errors are those of `load_model`."""
+    prefix = checkpoint_prefix(path)
     try:
-        hparams = dataclasses.replace(hparams_from_shapes(shapes), bert_mask_prob=bert_mask_prob)
+        hparams, values = (huggingface.open_folder if huggingface.is_folder(prefix) else open_release)(prefix)
         check_sizes(hparams, sizes or {})
-        own = model_shapes(shapes, hparams)
-        check_shapes(own, hparams.variable_shapes())
-        for name in own:
-            if types[name] != tf.float32:
-                raise InputError(f"{name} is {types[name].name}, expected float32")
     except InputError as error:
-        raise InputError(f"{prefix}: {error}") from error
-    return reader, hparams
+        raise InputError(str(error) if prefix in str(error) else f"{prefix}: {error}") from error
+    return dataclasses.replace(hparams, bert_mask_prob=bert_mask_prob), values
 
 
 def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
-    """An ImageGPT from a checkpoint in the release's format, its sizes read from the variables' shapes.
+    """An ImageGPT from a checkpoint, its sizes read from the variables' shapes or from config.json.
 
     Args:
-        path: a prefix, one of the checkpoint's files, or a folder with checkpoints (the newest is taken).
+        path: a prefix, one of the checkpoint's files, a folder with checkpoints (the newest is taken), or a folder in
+            Hugging Face's layout.
         bert_mask_prob: not stored in a checkpoint.
         sizes: HParams fields that the caller expects, such as `{"n_embd": 512}`.
         options: passed on to `ImageGPT` (dtype, recompute).
@@ -145,9 +154,8 @@ def load_model(path, *, bert_mask_prob=0.15, sizes=None, **options):
         InputError: no checkpoint, a damaged one, a variable missing, unexpected or of the wrong shape or type, or
             `sizes` that differ.
     """
-    reader, hparams = open_checkpoint(path, bert_mask_prob=bert_mask_prob, sizes=sizes)
+    hparams, values = open_checkpoint(path, bert_mask_prob=bert_mask_prob, sizes=sizes)
     with readable(checkpoint_prefix(path)):
-        values = ((name, reader.get_tensor(name)) for name in hparams.variable_shapes())
         return ImageGPT(hparams, values=values, **options)
 
 

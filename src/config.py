@@ -100,3 +100,15 @@ def hparams_from_shapes(shapes):
         bert="model/sos" not in shapes,
         classes=dims("model/clf/wclf", 2)[0] if "model/clf/wclf" in shapes else 0,
     )
+
+
+def check_shapes(found, expected):
+    """Raise InputError with the difference, if any, between two maps of name to shape."""
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [
+        f"{name} is {list(found[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if tuple(found.get(name, shape)) != shape
+    ]
+    if wrong:
+        raise InputError("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))

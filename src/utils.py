@@ -1,6 +1,8 @@
 """Small tools that several modules need: palettes, batches, counting, seeds."""
 
+import json
 import random
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -52,12 +54,12 @@ def color_dequantize(tokens, clusters, n_px):
 
 
 def load_clusters(path, n_vocab=None):
-    """A palette [n, 3] in -1..1, float32.
+    """A palette [n, 3] in -1..1, float32, from a .npy file or a Hugging Face preprocessor_config.json.
 
     Raises:
         InputError: no such file, not a palette, or not `n_vocab` colours.
     """
-    clusters = load_array(path)
+    clusters = json_clusters(path) if str(path).endswith(".json") else load_array(path)
     if clusters.ndim != 2 or clusters.shape[1] != 3 or clusters.dtype.kind != "f":
         raise InputError(
             f"{path}: a palette has shape [colours, 3] of floats, this is {list(clusters.shape)} {clusters.dtype}"
@@ -67,6 +69,16 @@ def load_clusters(path, n_vocab=None):
     if n_vocab is not None and len(clusters) != n_vocab:
         raise InputError(f"{path}: the palette has {len(clusters)} colours but the model has {n_vocab}")
     return clusters.astype(np.float32)
+
+
+def json_clusters(path):
+    """The palette in the processor of a Hugging Face model."""
+    try:
+        return np.array(json.loads(Path(path).read_text())["clusters"], np.float32)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: holds no palette (clusters)") from error
 
 
 def load_array(path, **options):

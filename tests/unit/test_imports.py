@@ -6,9 +6,21 @@ import sys
 
 from tests.conftest import ROOT
 
-ORDER = ["config", "cli", "utils", "model", "checkpoint", "sources", "data", "distribute", "evaluation", "training"]
+ORDER = [
+    "config",
+    "cli",
+    "utils",
+    "model",
+    "huggingface",
+    "checkpoint",
+    "sources",
+    "data",
+    "distribute",
+    "evaluation",
+    "training",
+]
 LEAVES = ["metrics", "images", "sampling"]
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
 TOOLS = {"ruff", "tensorboard"}  # run, or loaded by TensorFlow itself
 
 
