@@ -28,8 +28,7 @@ SIZE_FLAGS = {
 
 def add_model_flags(p):
     io = p.add_argument_group("data and files")
-    tokens = DOWNLOADS / "fashion_mnist"
-    io.add_argument("--data_path", default=str(tokens), help="token files up to _trX.npy, as dataset.py writes them")
+    io.add_argument("--data_path", help="token files, up to _trX.npy; default: the newest in downloads")
     io.add_argument(
         "--ckpt_path", help="checkpoint; default: newest in downloads, else the bundled one; where --train begins"
     )
@@ -207,8 +206,10 @@ def main(argv=None):
     if args.json:
         output_folder(Path(args.json).parent, "--json")
     import_tensorflow()
+    from src.data import default_data_path
     from src.distribute import make_strategy, split_cpu
 
+    args.data_path = args.data_path or default_data_path(DOWNLOADS)
     split_cpu(args.n_cpu)
     strategy = make_strategy(args.n_gpu or (args.n_cpu if args.n_cpu > 1 else None))
     modes = {"train": train, "eval": evaluate, "sample": sample, "export_hf": export_hf}

@@ -133,6 +133,12 @@ def save_array(path, array):
     os.replace(part, path)
 
 
+def default_data_path(downloads):
+    """The data set in a folder whose token files are the newest, without their ending."""
+    found = max(Path(downloads).glob("*_t[re]X.npy"), key=lambda p: p.stat().st_mtime, default="fashion_mnist_trX.npy")
+    return str(Path(downloads) / Path(found).name[: -len("_trX.npy")])
+
+
 def load_split(data_path, split, hparams, *, labels=True):
     """(X [n, n_px * n_px] memory-mapped, Y one-hot [n, c] or None) of one split.
 

@@ -23,10 +23,10 @@ def where(project):
     return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
 
 
-@pytest.mark.parametrize("command", ["run.py", "dataset.py"])
+@pytest.mark.parametrize("command", ["run.py", "dataset.py", "download.py"])
 def test_help_does_not_wait_for_tensorflow(command):
     result = run_command("-X", "importtime", command, "--help")
-    assert "--seed" in result.stdout
+    assert "usage: " in result.stdout
     assert "argparse" in result.stderr and "tensorflow" not in result.stderr and "numpy" not in result.stderr
 
 

@@ -19,7 +19,7 @@ ORDER = [
     "evaluation",
     "training",
 ]
-LEAVES = ["metrics", "images", "sampling"]
+LEAVES = ["metrics", "images", "sampling", "transfer"]
 DISTRIBUTIONS = {"ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
 TOOLS = {"ruff", "tensorboard"}  # run, or loaded by TensorFlow itself
 
@@ -53,7 +53,10 @@ def test_requirements_equal_imports():
     required = {re.split(r"[=<>~\[]", line)[0] for line in lines}
     own = {"src", "tests", "benchmarks"} | {p.stem for p in sources("")}
     used = (
-        {m.split(".")[0] for p in sources("", "src", "tests") for m in imported(p)} - own - set(sys.stdlib_module_names)
+        {m.split(".")[0] for p in sources("", "src", "tests") for m in imported(p)}
+        - own
+        - {"urllib3"}
+        - set(sys.stdlib_module_names)
     )
     assert {DISTRIBUTIONS.get(m, m) for m in used} | TOOLS == required
 
