@@ -101,6 +101,46 @@ def fetch(files, *, n_parallel=4):
         raise errors[0]
 
 
+class Checksum:
+    """The checksum of what arrives, computed in a thread beside the transfer; `fault` says at the end what is wrong.
+
+    Args:
+        facts: what the server said; without a checksum in it nothing is computed.
+        part, have: a file, and how many of its bytes come first.
+    """
+
+    def __init__(self, facts, part, have):
+        self.name = next((n for n in ("sha256", "md5") if facts.get(n)), None)
+        self.expected, self.part, self.have, self.fault = facts.get(self.name), part, have, None
+        self.chunks = queue.Queue(16)  # bounds the memory where hashing is slower than the network
+        self.thread = threading.Thread(target=self.work, daemon=True)
+
+    def work(self):
+        digest = hashlib.new(self.name)
+        if self.have:
+            with open(self.part, "rb") as f:  # the transfer appends to it meanwhile
+                for start in range(0, self.have, CHUNK):
+                    digest.update(f.read(min(CHUNK, self.have - start)))
+        while chunk := self.chunks.get():
+            digest.update(chunk)
+        if digest.hexdigest() != self.expected:
+            self.fault = f"the {self.name} checksum is {digest.hexdigest()}, the server announces {self.expected}"
+
+    def add(self, chunk):
+        if self.name:
+            self.chunks.put(chunk)
+
+    def __enter__(self):
+        if self.name:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        if self.name:
+            self.chunks.put(b"")
+            self.thread.join()
+
+
 class Transfer:
     """One file on its way."""
 
@@ -156,13 +196,18 @@ class Transfer:
         with self.session.get(self.file.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             self.answered = True
             self.check_status(response, have, facts)
-            if response.status_code != 416:
-                if response.status_code == 200:
-                    have, facts = 0, said(response)
-                    self.discard()  # a part of another version must never stand beside this one's facts
-                    self.file.facts.write_text(json.dumps(facts))
-                self.receive(response, have, facts.get("size"))
-        self.finish(facts)
+            if response.status_code == 200:
+                have, facts = 0, said(response)
+                self.discard()  # a part of another version must never stand beside this one's facts
+                self.file.facts.write_text(json.dumps(facts))
+            with Checksum(facts, self.file.part, have) as checksum:
+                if response.status_code != 416:
+                    self.receive(response, have, facts.get("size"), checksum)
+        if checksum.fault:
+            self.discard()
+            raise PassingFault(checksum.fault)
+        os.replace(self.file.part, self.file.path)
+        self.file.facts.unlink(missing_ok=True)
 
     def check_status(self, response, have, facts):
         """Raise for every answer that brings no bytes of this file."""
@@ -182,13 +227,14 @@ class Transfer:
         if status != 200:
             raise Unavailable(f"{self.file.url}: the server answers {status} {response.reason}")
 
-    def receive(self, response, have, size):
+    def receive(self, response, have, size, checksum):
         """Append the body to the part from byte `have` on."""
         self.show(have, size)
         with open(self.file.part, "r+b" if have else "wb", buffering=0) as f:
             f.seek(have)
             while chunk := response.raw.read1(CHUNK):  # unlike read, it keeps what came before a break
                 f.write(chunk)
+                checksum.add(chunk)
                 have += len(chunk)
                 self.show(have, size)
                 if self.stop.is_set():
@@ -206,19 +252,6 @@ class Transfer:
             self.bar.set_postfix_str(self.file.path.name, refresh=False)
             self.bar.update(have - self.shown)
             self.shown = have
-
-    def finish(self, facts):
-        """Check the whole part's contents and move it into place."""
-        for name in ("sha256", "md5"):
-            if facts.get(name):
-                with open(self.file.part, "rb") as f:
-                    found = hashlib.file_digest(f, name).hexdigest()
-                if found != facts[name]:
-                    self.discard()
-                    raise PassingFault(f"the {name} checksum is {found}, the server announces {facts[name]}")
-                break
-        os.replace(self.file.part, self.file.path)
-        self.file.facts.unlink(missing_ok=True)
 
     def discard(self):
         """Forget a part that cannot be continued."""
