@@ -5,7 +5,7 @@ import sys
 import zipfile
 
 from src.cli import Parser, output_folder, positive, run
-from src.config import BUNDLED, DOWNLOADS
+from src.config import BUNDLED, DOWNLOADS, InputError
 
 BUCKET = "https://openaipublic.blob.core.windows.net/image-gpt"
 HUB = "https://huggingface.co"
@@ -96,7 +96,7 @@ def fetch_model(args, folder):
 
 def fetch_dataset(args, folder):
     """Fetch token files, or originals that are then turned into tokens or unpacked."""
-    from src.transfer import File, inside
+    from src.transfer import File
 
     if args.dataset not in ORIGINALS:
         base = f"{args.base_url or BUCKET}/datasets"
@@ -107,10 +107,7 @@ def fetch_dataset(args, folder):
     fetch([File(f"{args.base_url or base}/{name}", raw / name) for name in names], args)
     if args.dataset == "div2k":
         for name in names:
-            with zipfile.ZipFile(raw / name) as archive:
-                for member in archive.infolist():
-                    inside(raw, member.filename)
-                archive.extractall(raw)
+            unpack(raw / name)
         return
     import dataset
 
@@ -118,6 +115,19 @@ def fetch_dataset(args, folder):
         ["--clusters", str(BUNDLED / "clusters.npy")] if args.dataset == "fashion_mnist" else ["--fit_clusters", "16"]
     )
     dataset.main([str(raw), "--name", args.dataset, "--save_dir", str(folder), "--n_px", "28", *palette])
+
+
+def unpack(path):
+    """Unpack a zip archive beside itself."""
+    from src.transfer import inside
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                inside(path.parent, member.filename)
+            archive.extractall(path.parent)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: a damaged archive ({error}); delete it and start again") from error
 
 
 def main(argv=None):

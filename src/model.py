@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from src.config import HParams
 
-QUERY_BLOCK = 128  # scores of one block stay near the caches; 64 to 256 time alike on a CPU
+QUERY_BLOCK = 128  # scores of one block stay near the caches; 64 and 256 were slower or no faster on a CPU
 
 
 def norm(x, g, *, axis=-1, epsilon=1e-5):

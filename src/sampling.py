@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from src.config import InputError
 
-BLOCK = 64  # positions after which the growing part joins the finished one; 32 to 128 time alike
+BLOCK = 64  # positions after which the growing part joins the finished one
 
 
 def uniforms(seed, images, n_positions):

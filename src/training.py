@@ -20,9 +20,9 @@ from src.utils import set_seed
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What decides a run's result; defaults are the paper's (section 3.3 and facts from the release).
+    """What decides a run's result; the defaults are those of the paper's smallest model.
 
-    Adam without weight decay, dropout or clipping; the learning rate rises linearly for `warmup_steps` (0: one
+    Adam without weight decay, dropout or clipping; the learning rate rises linearly for `warmup_steps` (the paper: one
     epoch), then falls along a cosine to zero at `steps`.
     """
 

@@ -166,6 +166,10 @@ def test_div2k_is_unpacked_and_stays_inside(tmp_path, capsys):
         flags = ["--dataset", "div2k", "--download_dir", tmp_path / "b", "--base_url", server.url]
         code, stderr = run_here(download.main, flags, capsys)
     assert code == 1 and "leads out" in stderr
+    with serving(good | {"/DIV2K_train_HR.zip": b"not an archive"}) as server:
+        flags = ["--dataset", "div2k", "--download_dir", tmp_path / "c", "--base_url", server.url]
+        code, stderr = run_here(download.main, flags, capsys)
+    assert code == 1 and "a damaged archive" in stderr
     assert not (tmp_path / "evil").exists()
 
 
