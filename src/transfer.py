@@ -95,7 +95,9 @@ def fetch(files, *, n_parallel=4):
             for thread in threads:
                 thread.join()
         except KeyboardInterrupt:
-            stop.set()  # the threads are daemons: what they have written is on the disk, and nobody waits for them
+            stop.set()
+            for thread in threads:
+                thread.join(timeout=1)  # ends at the next piece; one that waits for the network is left behind
             raise
     if errors:
         raise errors[0]
