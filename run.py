@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Train, evaluate and sample an Image GPT. The flags are the release's; sizes are read from the checkpoint."""
 
-import json
 from pathlib import Path
 
 from src.cli import (
@@ -154,6 +153,7 @@ def train(args, strategy):
 def evaluate(args, strategy):
     from src import data
     from src.evaluation import Evaluator
+    from src.files import write_json
 
     with strategy.scope():
         model, prefix = load(args)
@@ -166,8 +166,7 @@ def evaluate(args, strategy):
             values = (f"{k}: {v:.{2 if k == 'acc' else 4}f}" for k, v in figures[name].items())
             print(name, *values, flush=True)
     if args.json:
-        text = json.dumps({"checkpoint": str(prefix), "data": args.data_path, "splits": figures}, indent=1)
-        Path(args.json).write_text(text + "\n")
+        write_json(args.json, {"checkpoint": str(prefix), "data": args.data_path, "splits": figures})
 
 
 def sample(args, strategy):

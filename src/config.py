@@ -65,6 +65,14 @@ SIZES = {
 }
 
 
+def square_side(positions, what):
+    """The height and width of an image of so many pixels; InputError, naming `what`, where that is not a square."""
+    n_px = math.isqrt(positions)
+    if n_px * n_px != positions:
+        raise InputError(f"{what} {positions} is not a square")
+    return n_px
+
+
 def hparams_from_shapes(shapes):
     """The HParams that a checkpoint's variables imply.
 
@@ -83,16 +91,13 @@ def hparams_from_shapes(shapes):
         return shapes[name]
 
     positions, n_embd = dims("model/wpe", 2)
-    n_px = math.isqrt(positions)
-    if n_px * n_px != positions:
-        raise InputError(f"the variable model/wpe has {positions} positions, which is not a square")
     layers = [
         int(name.split("/")[1][1:])
         for name in shapes
         if name.startswith("model/h") and name.split("/")[1][1:].isdigit()
     ]
     return HParams(
-        n_px=n_px,
+        n_px=square_side(positions, "the positions of model/wpe:"),
         n_embd=n_embd,
         n_head=dims("model/h0/attn/q_proj", 3)[0],
         n_layer=max(layers, default=0) + 1,

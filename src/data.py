@@ -9,6 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src.config import InputError
+from src.files import whole
 from src.utils import color_quantize, load_array
 
 SPLITS = {"tr": "train", "va": "valid", "te": "test"}
@@ -127,10 +128,8 @@ def write_split(source, prefix, clusters, n_px, *, augment=0, classes=0, seed=42
 
 def save_array(path, array):
     """`numpy.save`, complete or not at all."""
-    part = f"{path}.tmp"
-    with open(part, "wb") as f:
+    with whole(path) as part, open(part, "wb") as f:
         np.save(f, array)
-    os.replace(part, path)
 
 
 def default_data_path(downloads):

@@ -5,8 +5,6 @@ which the release does not have: they must be zero. Pickled weights are never op
 """
 
 import dataclasses
-import json
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +13,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from src.config import HParams, InputError, check_shapes
+from src.config import HParams, InputError, check_shapes, square_side
+from src.files import read_json, whole, write_json
 
 CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
@@ -35,15 +34,6 @@ def is_folder(path):
     return (Path(path) / CONFIG).is_file()
 
 
-def read_json(path):
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
-
-
 def read_hparams(folder):
     """The sizes in config.json.
 
@@ -60,13 +50,10 @@ def read_hparams(folder):
     missing = [name for name in ("n_positions", "n_embd", "n_head", "n_layer", "vocab_size") if name not in config]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} missing")
-    n_px = round(config["n_positions"] ** 0.5)
-    if n_px * n_px != config["n_positions"]:
-        raise InputError(f"{path}: n_positions {config['n_positions']} is not a square")
     if config.get("n_inner") not in (None, 4 * config["n_embd"]):
         raise InputError(f"{path}: n_inner is {config['n_inner']}; Image GPT has {4 * config['n_embd']}")
     return HParams(
-        n_px=n_px,
+        n_px=square_side(config["n_positions"], f"{path}: n_positions"),
         n_embd=config["n_embd"],
         n_head=config["n_head"],
         n_layer=config["n_layer"],
@@ -221,10 +208,7 @@ def export_folder(model, clusters, folder):
         "size": {"height": hparams.n_px, "width": hparams.n_px},
         **{"do_resize": True, "resample": 2, "do_normalize": True, "do_color_quantize": True},
     }
-    part = folder / f".{WEIGHTS}.part"
-    save_file(tensors(model.params, hparams), part, metadata={"format": "pt"})
-    os.replace(part, folder / WEIGHTS)
-    for name, content in ((PROCESSOR, processor), (CONFIG, config)):
-        part = folder / f".{name}.part"
-        part.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(part, folder / name)
+    with whole(folder / WEIGHTS) as part:
+        save_file(tensors(model.params, hparams), part, metadata={"format": "pt"})
+    write_json(folder / PROCESSOR, processor)
+    write_json(folder / CONFIG, config)

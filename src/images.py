@@ -1,17 +1,15 @@
 """PNG files and sheets of images."""
 
-import os
-from pathlib import Path
-
 import imageio.v3 as imageio
 import numpy as np
+
+from src.files import whole
 
 
 def write_png(path, image):
     """Write a uint8 image [height, width, 3], complete or not at all."""
-    part = Path(path).with_suffix(".tmp.png")
-    imageio.imwrite(part, image)
-    os.replace(part, path)
+    with whole(path) as part:
+        imageio.imwrite(part, image, extension=".png")
 
 
 def sheet(images, *, columns=None, scale=1, gap=2):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -14,6 +13,7 @@ from src.checkpoint import load_model, save_model
 from src.config import InputError
 from src.distribute import distributed
 from src.evaluation import Evaluator
+from src.files import read_json, write_json
 from src.model import ImageGPT
 from src.utils import set_seed
 
@@ -134,7 +134,7 @@ class Run:
         path = self.folder / "recipe.json"
         mine = {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(self.recipe)}
         if path.exists():
-            old = json.loads(path.read_text())
+            old = read_json(path)
             changed = [
                 f"{k} {old[part].get(k)} -> {v}"
                 for part in mine
@@ -147,9 +147,7 @@ class Run:
                     "give the same, or another --save_dir"
                 )
         else:
-            part = path.with_suffix(".tmp")
-            part.write_text(json.dumps(mine, indent=1) + "\n")
-            os.replace(part, path)
+            write_json(path, mine)
 
     def train(self, X, X_valid=None, reporting=Reporting()):
         """Train to the recipe's last step.

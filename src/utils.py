@@ -1,13 +1,12 @@
 """Small tools that several modules need: palettes, batches, counting, seeds."""
 
-import json
 import random
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
+from src.files import read_json
 
 CHUNK = 1 << 16  # pixels quantized at a time: 128 MiB of distances to 512 colours
 
@@ -74,10 +73,10 @@ def load_clusters(path, n_vocab=None):
 def json_clusters(path):
     """The palette in the processor of a Hugging Face model."""
     try:
-        return np.array(json.loads(Path(path).read_text())["clusters"], np.float32)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, KeyError, TypeError) as error:
+        return np.array(read_json(path)["clusters"], np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: holds no palette (clusters)") from error
 
 

@@ -59,7 +59,7 @@ def test_slots_and_counters_are_skipped(tmp_path, tensors):
         ({"model/h5/ln_1/g": np.zeros(8, np.float32)}, "model/h2/.* is missing"),
         ({"decoder/w": np.zeros(3, np.float32)}, "unexpected variables: decoder/w"),
         ({"model/ln_f/g": np.zeros(9, np.float32)}, r"model/ln_f/g is \[9\], expected \[8\]"),
-        ({"model/wpe": np.zeros([15, 8], np.float32)}, "15 positions, which is not a square"),
+        ({"model/wpe": np.zeros([15, 8], np.float32)}, "model/wpe: 15 is not a square"),
         ({"model/wte": np.zeros([6], np.float32)}, "model/wte has shape"),
         ({"model/ln_f/g": np.zeros(8, np.float64)}, "model/ln_f/g is float64, expected float32"),
     ],

@@ -8,6 +8,7 @@ from tests.conftest import ROOT
 
 ORDER = [
     "config",
+    "files",
     "cli",
     "utils",
     "model",
