@@ -3,10 +3,16 @@
 
 from pathlib import Path
 
+from sample import add_sampling_flags, draw
 from src.cli import (
     Parser,
     above_zero,
+    add_checkpoint_flags,
+    add_device_flags,
+    find_checkpoint,
+    find_devices,
     import_tensorflow,
+    load_palette,
     natural,
     output_folder,
     positive,
@@ -28,10 +34,7 @@ SIZE_FLAGS = {
 def add_model_flags(p):
     io = p.add_argument_group("data and files")
     io.add_argument("--data_path", help="token files, up to _trX.npy; default: the newest in downloads")
-    io.add_argument(
-        "--ckpt_path", help="checkpoint; default: newest in downloads, else the bundled one; where --train begins"
-    )
-    io.add_argument("--color_cluster_path", help="palette; default: the one beside the checkpoint")
+    add_checkpoint_flags(io)
     io.add_argument("--save_dir", default=str(SAVE_DIR), help="where images and training runs go")
     io.add_argument("--json", metavar="FILE", help="write the figures of --eval unrounded")
 
@@ -44,10 +47,7 @@ def add_model_flags(p):
     model.add_argument("--clf", action="store_true", help="expect a checkpoint with a classification head")
     model.add_argument("--dtype", choices=DTYPES, default="float32", help="of the products; all else stays float32")
 
-    par = p.add_argument_group("parallelism")
-    par.add_argument("--n_gpu", type=positive, help="devices to use; default: all GPUs, else the CPU as one")
-    par.add_argument("--n_cpu", type=positive, default=1, help="let the CPU stand for so many devices")
-    par.add_argument("--n_sub_batch", type=positive, default=8, help="images per device and step")
+    add_device_flags(p).add_argument("--n_sub_batch", type=positive, default=8, help="images per device and step")
 
 
 def add_training_flags(p):
@@ -68,19 +68,16 @@ def add_training_flags(p):
 def parse(argv):
     p = Parser(prog="run.py", description=__doc__)
     mode = p.add_argument_group("mode (several run in this order)")
-    mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH and write a checkpoint to SAVE_DIR")
+    mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH (from CKPT_PATH, if given)")
     mode.add_argument("--eval", action="store_true", help="print the losses on train, valid and test")
     mode.add_argument("--sample", action="store_true", help="draw images to SAVE_DIR")
     mode.add_argument("--export_hf", metavar="DIR", help="write the checkpoint as a Hugging Face folder")
     add_model_flags(p)
     splits = ["train", "valid", "test"]
     p.add_argument_group("--eval").add_argument("--splits", nargs="+", choices=splits, default=splits, help="which")
-    sample = p.add_argument_group("--sample")
-    sample.add_argument("--n_samples", type=positive, default=16, help="images to draw")
-    sample.add_argument("--temperature", type=above_zero, default=1.0, help="below 1 sharpens the distribution")
-    sample.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
+    add_sampling_flags(p.add_argument_group("--sample"))
     add_training_flags(p)
-    p.add_argument("--seed", type=int, default=42, help="of everything drawn")
+    p.add_argument("--seed", type=natural, default=42, help="of everything drawn")
     args = p.parse_args(argv)
     if not (args.train or args.eval or args.sample or args.export_hf):
         p.error("say what to do: --train, --eval, --sample or --export_hf DIR")
@@ -100,14 +97,10 @@ def new_hparams(args, n_vocab):
 
 def load(args):
     """The model that the flags name, and its prefix."""
-    from src import checkpoint
+    from src.checkpoint import load_model
 
-    if args.ckpt_path:
-        prefix = checkpoint.checkpoint_prefix(args.ckpt_path)
-    else:
-        prefix = checkpoint.default_checkpoint(DOWNLOADS)
-        print(f"checkpoint: {prefix}", flush=True)
-    model = checkpoint.load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
+    prefix = find_checkpoint(args)
+    model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     if args.bert and not model.hparams.bert:
         raise InputError(f"{prefix}: --bert was given but this checkpoint is autoregressive; leave the flag out")
     if args.clf and not model.hparams.classes:
@@ -170,29 +163,16 @@ def evaluate(args, strategy):
 
 
 def sample(args, strategy):
-    from src import checkpoint, images, utils
-    from src.sampling import Sampler
-
     with strategy.scope():
         model, prefix = load(args)
-    clusters = utils.load_clusters(args.color_cluster_path or checkpoint.palette_beside(prefix), model.hparams.n_vocab)
-    tokens = Sampler(model, strategy).draw(
-        args.n_samples, seed=args.seed, temperature=args.temperature, n_batch=args.batch_size, progress="sample"
-    )
-    pictures = utils.color_dequantize(tokens, clusters, model.hparams.n_px)
-    folder = Path(args.save_dir)
-    for i, picture in enumerate(pictures):
-        images.write_png(folder / f"sample_{i}.png", picture)
-    images.write_png(folder / "samples.png", images.sheet(pictures, scale=max(1, 128 // model.hparams.n_px)))
-    print(f"{folder / 'samples.png'}: {len(pictures)} images of {model.hparams.n_px}x{model.hparams.n_px}")
+    draw(args, model, load_palette(args, prefix, model.hparams.n_vocab), strategy)
 
 
 def export_hf(args, strategy):
-    from src import checkpoint, huggingface, utils
+    from src import huggingface
 
     model, prefix = load(args)
-    palette = args.color_cluster_path or checkpoint.palette_beside(prefix)
-    huggingface.export_folder(model, utils.load_clusters(palette, model.hparams.n_vocab), args.export_hf)
+    huggingface.export_folder(model, load_palette(args, prefix, model.hparams.n_vocab), args.export_hf)
     print(f"{args.export_hf}: Hugging Face ImageGPT of {prefix}")
 
 
@@ -206,11 +186,9 @@ def main(argv=None):
         output_folder(Path(args.json).parent, "--json")
     import_tensorflow()
     from src.data import default_data_path
-    from src.distribute import make_strategy, split_cpu
 
     args.data_path = args.data_path or default_data_path(DOWNLOADS)
-    split_cpu(args.n_cpu)
-    strategy = make_strategy(args.n_gpu or (args.n_cpu if args.n_cpu > 1 else None))
+    strategy = find_devices(args)
     modes = {"train": train, "eval": evaluate, "sample": sample, "export_hf": export_hf}
     for mode, command in modes.items():
         if getattr(args, mode):

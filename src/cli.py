@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from src.config import InputError
+from src.config import DOWNLOADS, InputError
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -56,6 +56,78 @@ def above_zero(text):
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
     return value
+
+
+def non_negative(text):
+    """An argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value
+
+
+def share(text):
+    """An argparse type: a number above 0 and at most 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie above 0 and be at most 1, not {text}")
+    return value
+
+
+def add_checkpoint_flags(group):
+    """The flags that `find_checkpoint` and `load_palette` read."""
+    group.add_argument("--ckpt_path", help="checkpoint; default: newest in downloads, else the bundled one")
+    group.add_argument("--color_cluster_path", help="palette; default: the one beside the checkpoint")
+
+
+def add_device_flags(p):
+    """The flags that `find_devices` reads, in a group of their own, which is returned."""
+    group = p.add_argument_group("parallelism")
+    group.add_argument("--n_gpu", type=positive, help="devices to use; default: all GPUs, else the CPU as one")
+    group.add_argument("--n_cpu", type=positive, default=1, help="let the CPU stand for so many devices")
+    return group
+
+
+def find_devices(args):
+    """The `tf.distribute` strategy that the flags ask for; before any TensorFlow operation has run."""
+    from src.distribute import make_strategy, split_cpu
+
+    split_cpu(args.n_cpu)
+    return make_strategy(args.n_gpu or (args.n_cpu if args.n_cpu > 1 else None))
+
+
+def find_checkpoint(args):
+    """The checkpoint that --ckpt_path names; without it the newest there is, and a line says which."""
+    from src.checkpoint import checkpoint_prefix, default_checkpoint
+
+    if args.ckpt_path:
+        return checkpoint_prefix(args.ckpt_path)
+    prefix = default_checkpoint(DOWNLOADS)
+    print(f"checkpoint: {prefix}", flush=True)
+    return prefix
+
+
+def load_palette(args, prefix, n_vocab):
+    """The palette that --color_cluster_path names, else the one beside the checkpoint: [n_vocab, 3] in -1..1."""
+    from src.checkpoint import palette_beside
+    from src.utils import load_clusters
+
+    return load_clusters(args.color_cluster_path or palette_beside(prefix), n_vocab)
+
+
+def progress_bar(desc, unit):
+    """A function of (done, total) that shows a bar on standard error."""
+    from tqdm import tqdm
+
+    bar = tqdm(desc=desc, unit=unit, unit_scale=True)
+
+    def show(done, total):
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show
 
 
 def output_folder(path, flag):

@@ -2,10 +2,11 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from src.config import InputError
@@ -15,6 +16,8 @@ from src.utils import color_quantize, load_array
 SPLITS = {"tr": "train", "va": "valid", "te": "test"}
 CHUNK = 256  # images between two writes
 PALETTE_PIXELS = 1 << 21
+Image.MAX_IMAGE_PIXELS = 1 << 28  # a photograph of 100 megapixels is welcome, a bomb of a file is not
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def square(image, n_px, rng=None):
@@ -23,7 +26,6 @@ def square(image, n_px, rng=None):
     Without `rng` the centre, as in the paper's evaluation; with one the paper's augmentation: the shorter side
     stands for a random length in 256..384 of which a random 224x224 is cut.
     """
-    image = image.convert("RGB")
     width, height = image.size
     side = min(width, height)
     if rng is None:
@@ -36,12 +38,42 @@ def square(image, n_px, rng=None):
 
 
 def open_image(item):
-    """A path or an array as a decoded PIL image."""
+    """A path or an array as an RGB image: upright, what is transparent on white, of several pictures the first."""
     if isinstance(item, np.ndarray):
-        return Image.fromarray(item)
-    with Image.open(item) as image:
-        image.load()
+        return Image.fromarray(item).convert("RGB")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(item) as image:
+            image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # Pillow would clip 16 bits instead of scaling them
+        image = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) / 257).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def read_image(path, crop=None):
+    """`open_image` for a file that a user named, or the part (x, y, width, height) of it.
+
+    Raises:
+        InputError: no such file, not an image, or a part that is not inside it.
+    """
+    try:
+        image = open_image(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a readable image ({error})") from error
+    if crop is None:
         return image
+    x, y, width, height = crop
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > image.width or y + height > image.height:
+        raise InputError(
+            f"{path}: the crop {x},{y},{width},{height} is not inside its {image.width}x{image.height} pixels"
+        )
+    return image.crop((x, y, x + width, y + height))
 
 
 def squares(source, n_px, *, augment=0, seed=0, skipped=None, desc=None):
@@ -54,7 +86,7 @@ def squares(source, n_px, *, augment=0, seed=0, skipped=None, desc=None):
                 np.stack([square(image, n_px, rng) for _ in range(augment)] if augment else [square(image, n_px)]),
                 row,
             )
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             if skipped is None:
                 continue
             skipped.append(item)
@@ -87,6 +119,11 @@ def fit_palette(source, n_px, colours, seed=42):
     return centres[np.argsort(centres @ [0.299, 0.587, 0.114])].astype(np.float32)
 
 
+def token_type(n_vocab):
+    """The smallest type that holds the tokens of so many colours."""
+    return np.uint8 if n_vocab <= 256 else np.uint16
+
+
 def write_split(source, prefix, clusters, n_px, *, augment=0, classes=0, seed=42):
     """Write `{prefix}X.npy` (and `{prefix}Y.npy` with labels), complete or not at all.
 
@@ -96,13 +133,12 @@ def write_split(source, prefix, clusters, n_px, *, augment=0, classes=0, seed=42
     Raises:
         InputError: no image could be read.
     """
-    token_type = np.uint8 if len(clusters) <= 256 else np.uint16
     part, skipped, rows = Path(f"{prefix}X.npy.part"), [], []
     buffer = []
 
     def flush(f):
         x = np.concatenate(buffer)
-        color_quantize(x / np.float32(127.5) - 1, clusters).numpy().astype(token_type).tofile(f)
+        color_quantize(x / np.float32(127.5) - 1, clusters).numpy().astype(token_type(len(clusters))).tofile(f)
         buffer.clear()
 
     try:
@@ -118,7 +154,7 @@ def write_split(source, prefix, clusters, n_px, *, augment=0, classes=0, seed=42
                 flush(f)
         if not rows:
             raise InputError(f"{Path(prefix).name}: none of the {len(skipped)} images could be read")
-        save_array(f"{prefix}X.npy", np.memmap(part, token_type, "r", shape=(len(rows), n_px * n_px)))
+        save_array(f"{prefix}X.npy", np.memmap(part, token_type(len(clusters)), "r", shape=(len(rows), n_px * n_px)))
     finally:
         part.unlink(missing_ok=True)
     if source.labels is not None:

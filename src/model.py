@@ -6,6 +6,7 @@ Departures from the release: attention works through blocks of queries and never
 hide; after a `past`, tokens are fed as they are (the release puts the start vector into every call).
 """
 
+import functools
 import math
 
 import tensorflow as tf
@@ -106,18 +107,10 @@ def multihead_attn(q, k, v, *, causal):
     return attend(q * (1 / math.sqrt(q.shape[-1])), k, v)
 
 
-def cached_attn(q, parts, *, causal):
-    """`multihead_attn` whose keys and values lie in several parts, which are never copied into one.
-
-    Args:
-        q: [b, h, nd, e].
-        parts: pairs of keys and values [b, h, t, e], the queries' own positions last.
-    """
-    q *= 1 / math.sqrt(q.shape[-1])
-    w = tf.concat([tf.matmul(q, k, transpose_b=True) for k, _ in parts], axis=-1)
-    w = masked_softmax(w, causal=causal)
-    w = tf.split(w, [size(k, 2) for k, _ in parts], axis=-1)
-    return tf.add_n([tf.matmul(x, v) for x, (_, v) in zip(w, parts)])
+def attend(q, k, v, *, causal, past=None):
+    """`multihead_attn` behind earlier keys and values [b, h, t, e], and the pair (k, v), which a later call needs."""
+    keys, values = (tf.concat(parts, axis=2) for parts in zip(past, (k, v))) if past else (k, v)
+    return multihead_attn(q, keys, values, causal=causal), (k, v)
 
 
 def project_heads(x, w):
@@ -132,16 +125,19 @@ def matmul_rows(x, w, *, transpose_b=False):
     return tf.reshape(y, [-1, size(x, 1), y.shape[-1]])
 
 
-def attn(x, p, *, causal, past=()):
-    """Self-attention of x [b, s, f] behind earlier pairs of keys and values [b, h, t, e].
+def attn(x, p, attend):
+    """Self-attention of x [b, s, f].
+
+    Args:
+        attend: a function of queries, keys and values [b, h, s, e] that returns what attention gives [b, h, s, e]
+            and what is kept of the keys and values.
 
     Returns:
-        What to add to x, and the pair of keys and values [b, h, s, e] of its own positions.
+        What to add to x, and what is kept.
     """
-    q, k, v = (project_heads(x, p[f"attn/{name}_proj"]) for name in "qkv")
-    a = cached_attn(q, [*past, (k, v)], causal=causal) if past else multihead_attn(q, k, v, causal=causal)
+    a, present = attend(*(project_heads(x, p[f"attn/{name}_proj"]) for name in "qkv"))
     c = p["attn/c_proj"]
-    return matmul_rows(merge_heads(a), tf.reshape(c, [-1, c.shape[-1]])), (k, v)
+    return matmul_rows(merge_heads(a), tf.reshape(c, [-1, c.shape[-1]])), present
 
 
 def mlp(x, p):
@@ -149,18 +145,18 @@ def mlp(x, p):
     return matmul_rows(gelu2(matmul_rows(x, p["mlp/c_fc/w"])), p["mlp/c_proj/w"])
 
 
-def block(x, p, *, causal, past=()):
-    """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and its keys and values."""
-    a, present = attn(norm(x, p["ln_1/g"]), p, causal=causal, past=past)
+def block(x, p, attend):
+    """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and what `attend` keeps."""
+    a, present = attn(norm(x, p["ln_1/g"]), p, attend)
     x += a
     x += mlp(norm(x, p["ln_2/g"]), p)
     return x, present
 
 
-def recomputed(x, p, *, causal):
+def recomputed(x, p, attend):
     """`block` whose activations are computed again in the backward pass instead of being kept."""
     names = list(p)
-    return tf.recompute_grad(lambda x, *tensors: block(x, dict(zip(names, tensors)), causal=causal))(x, *p.values())
+    return tf.recompute_grad(lambda x, *tensors: block(x, dict(zip(names, tensors)), attend))(x, *p.values())
 
 
 def initial_values(hparams, seed):
@@ -205,31 +201,33 @@ class ImageGPT(tf.Module):
         """Tokens [b, s] to the first block's input [b, s, f] in the compute type.
 
         Without `first` (or under BERT) the tokens stand at positions 0, 1, ... (shifted behind the start vector, or
-        hidden where mask is 0); else they are fed as they are from position `first` on.
+        hidden where mask is 0); else they are fed as they are from position `first` on, but for the start vector's, 0.
         """
         h = tf.gather(self.params["model/wte"], X)
+        positions = (0 if first is None else first) + tf.range(size(X, 1))
         if self.hparams.bert:
             h *= mask[:, :, None]
         elif first is None:
             sos = tf.broadcast_to(self.params["model/sos"], tf.shape(h[:, :1]))
             h = tf.concat([sos, h[:, :-1]], axis=1)
-        h += tf.gather(self.params["model/wpe"], (0 if first is None else first) + tf.range(size(X, 1)))
+        else:
+            h = tf.where(positions[:, None] == 0, self.params["model/sos"], h)
+        h += tf.gather(self.params["model/wpe"], positions)
         return tf.cast(h, self.dtype)
 
-    def features(self, X, past=None, mask=None):
-        """The normed features [b, s, f] in float32, and for every block its keys and values [b, h, s, e].
+    def features(self, X, mask=None, *, first=None, attends=None):
+        """The normed features [b, s, f] in float32, and what each block keeps of its keys and values.
 
         Args:
-            past: for every block a list of pairs of keys and values of earlier positions, or None.
+            first: see `embed`.
+            attends: for every block how it attends (see `attn`); by default to the positions of X alone, whose keys and
+                values [b, h, s, e] are kept.
         """
-        h = self.embed(X, sum(size(k, 2) for k, _ in past[0]) if past else None, mask)
-        presents = []
-        for i in range(self.hparams.n_layer):
-            p, causal = self.block_params(i), not self.hparams.bert
-            if self.recompute and not past:
-                h, present = recomputed(h, p, causal=causal)
-            else:
-                h, present = block(h, p, causal=causal, past=past[i] if past else ())
+        h, presents = self.embed(X, first, mask), []
+        step = recomputed if self.recompute and attends is None else block
+        attends = attends or [functools.partial(attend, causal=not self.hparams.bert)] * self.hparams.n_layer
+        for i, how in enumerate(attends):
+            h, present = step(h, self.block_params(i), how)
             presents.append(present)
         return norm(tf.cast(h, tf.float32), self.params["model/ln_f/g"]), presents
 
@@ -265,11 +263,15 @@ class ImageGPT(tf.Module):
             given; `present` [b, layer, 2, h, s, e].
         """
         X = tf.convert_to_tensor(X)
-        if past is not None:  # an empty one is none
-            past = [[(layer[:, 0], layer[:, 1])] for layer in tf.unstack(past, axis=1)] if past.shape[-2] else None
+        past = None if past is None or past.shape[-2] == 0 else past
         if self.hparams.bert and mask is None:
             mask = self.draw_mask(X)
-        h, presents = self.features(X, past, mask)
+        if past is None:
+            h, presents = self.features(X, mask)
+        else:
+            pairs = [tf.unstack(layer, axis=1) for layer in tf.unstack(past, axis=1)]
+            attends = [functools.partial(attend, causal=True, past=pair) for pair in pairs]
+            h, presents = self.features(X, first=size(past, -2), attends=attends)
         present = tf.stack([tf.stack(pair, axis=1) for pair in presents], axis=1)
         results = {"present": present, "gen_logits": self.gen_logits(h)}
         if past is None:

@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 import run
+from src import cli
 from src.config import BUNDLED
 from tests.conftest import DATA, ROOT, run_command
 
 
 def test_sample_with_no_other_argument(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(run, "DOWNLOADS", tmp_path / "nothing downloaded")
+    monkeypatch.setattr(cli, "DOWNLOADS", tmp_path / "nothing downloaded")
     run.main(["--sample", "--save_dir", str(tmp_path)])
     assert f"checkpoint: {BUNDLED}" in capsys.readouterr().out
     assert len(list(tmp_path.glob("sample_?*.png"))) == 16

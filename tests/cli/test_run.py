@@ -23,7 +23,7 @@ def where(project):
     return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
 
 
-@pytest.mark.parametrize("command", ["run.py", "dataset.py", "download.py"])
+@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py"])
 def test_help_does_not_wait_for_tensorflow(command):
     result = run_command("-X", "importtime", command, "--help")
     assert "usage: " in result.stdout
@@ -167,7 +167,7 @@ EVAL, SAMPLE = ["--eval", "--splits", "test"], ["--sample"]
     [
         (None, [], 2, "say what to do"),
         (None, [*EVAL, "--n_sub_batch", 0], 2, "--n_sub_batch"),
-        (None, [*SAMPLE, "--temperature", 0], 2, "--temperature"),
+        (None, [*SAMPLE, "--temperature", -1], 2, "--temperature"),
         (None, [*SAMPLE, "--no_such_flag"], 2, "--no_such_flag"),
         (None, [*EVAL, "--ckpt_path", "{}/none"], 1, "/none: no such checkpoint"),
         (None, [*EVAL, "--n_embd", 16], 1, "--n_embd 16 was given but the checkpoint has 8"),

@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -57,6 +58,52 @@ def test_random_crops_lie_inside_and_have_the_papers_size():
         crop = data.square(image, 32, rng).astype(float)
         spans.append((crop[-1, 0, 0] - crop[0, 0, 0]) / 255)
     assert 224 / 384 * 0.9 < min(spans) < max(spans) < 224 / 256 and max(spans) - min(spans) > 0.1
+
+
+def grey_levels(path):
+    return np.unique(np.asarray(data.open_image(path)))
+
+
+def test_photographs_of_every_kind_are_opened_as_a_user_expects(tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(np.full([4, 4], 0x8080, np.uint16)).save(path)  # 16 bits are scaled, not clipped
+    assert grey_levels(path) == [128]
+    Image.fromarray(np.zeros([4, 4, 4], np.uint8)).save(path)  # transparent: on white
+    assert grey_levels(path) == [255]
+    Image.fromarray(np.zeros([4, 4], np.uint8)).convert("P").save(path, transparency=0)
+    assert grey_levels(path) == [255]
+    frames = [Image.new("L", (4, 4), v) for v in (10, 200)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])  # animated: the first picture
+    assert grey_levels(path) == [10]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a telephone held upright
+    Image.fromarray(np.arange(8, dtype=np.uint8).reshape(2, 4)).save(path, exif=exif)
+    assert data.open_image(path).size == (2, 4)
+
+
+def test_a_photograph_of_100_megapixels_and_a_bomb(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.new("L", (10_000, 10_000), 77).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (data.square(data.read_image(path), 28) == 77).all()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000_000)
+    with pytest.raises(InputError, match=r"large\.png: not a readable image"):
+        data.read_image(path)
+
+
+def test_unreadable_images_are_named(tmp_path):
+    (tmp_path / "empty.png").touch()
+    write_photos(tmp_path, n=1, size=(40, 40))
+    (tmp_path / "0.png").rename(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:1000])
+    for name, message in (("empty.png", "not a readable image"), ("cut.png", "not a read"), ("no.png", "no such file")):
+        with pytest.raises(InputError, match=f"{name}: {message}"):
+            data.read_image(tmp_path / name)
+    assert data.read_image(tmp_path / "whole.png", (30, 0, 10, 40)).size == (10, 40)
+    for crop in ((31, 0, 10, 40), (0, 0, 0, 4), (-1, 0, 4, 4)):
+        with pytest.raises(InputError, match="is not inside its 40x40 pixels"):
+            data.read_image(tmp_path / "whole.png", crop)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

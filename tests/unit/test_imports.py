@@ -9,7 +9,6 @@ from tests.conftest import ROOT
 ORDER = [
     "config",
     "files",
-    "cli",
     "utils",
     "model",
     "huggingface",
@@ -19,6 +18,7 @@ ORDER = [
     "distribute",
     "evaluation",
     "training",
+    "cli",
 ]
 LEAVES = ["metrics", "images", "sampling", "transfer"]
 DISTRIBUTIONS = {"ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}

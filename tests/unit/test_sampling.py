@@ -1,6 +1,7 @@
 """The cached sampler against the uncached network, and its independence of batch size and replicas."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -26,15 +27,40 @@ def drawn_without_a_cache(model, prefix, u):
     return tokens
 
 
-@pytest.mark.parametrize("given", [0, 1, 8, 15])
-@pytest.mark.parametrize("block", [1, 3, 64])
-def test_cached_equals_uncached(model, given, block, monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", block)
+@pytest.mark.parametrize("given", [0, 1, 6, 8, 15, 16])
+@pytest.mark.parametrize("chunk, compiled", [(4, False), (8, False), (64, False), (8, True)])
+def test_cached_equals_uncached(model, given, chunk, compiled, monkeypatch):
+    monkeypatch.setattr(sampling, "CHUNK", chunk)
     prefix = random_tokens(5)[:, :given]
     expected = drawn_without_a_cache(model, prefix, uniforms(3, range(5), TINY.n_positions))
-    tokens = Sampler(model).draw(prefix=prefix, seed=3)
-    np.testing.assert_array_equal(tokens, expected)
-    np.testing.assert_array_equal(tokens[:, :given], prefix)
+    sampler = Sampler(model, compiled=compiled)
+    np.testing.assert_array_equal(sampler.draw(prefix=prefix, seed=3), expected)
+    np.testing.assert_array_equal(expected[:, :given], prefix)
+    rows = list(sampler.grow(prefix, seed=3))
+    assert [x.shape[1] for x in rows] == ([*range(given // 4 * 4 + 4, 17, 4)] or [16])
+    for tokens in rows:
+        np.testing.assert_array_equal(tokens, expected[:, : tokens.shape[1]])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("given", [0, 1, 8, 15, 16])
+def test_cached_logits_equal_uncached(model, given, compiled):
+    X = random_tokens(3)
+    sampler = Sampler(model, compiled=compiled)
+    h, caches = model.features(X[:, :given], attends=filling(sampler)) if given else ([], sampler.prefill(X[:, :0]))
+    logits = [model.gen_logits(h)] if given else []
+    for t in range(given, TINY.n_positions):
+        step = functools.partial(sampling.cached_attend, at=tf.constant(t), compiled=compiled)
+        attends = [functools.partial(step, cache=cache) for cache in caches]
+        h, caches = model.features(X[:, max(t - 1, 0)][:, None], first=tf.constant(t), attends=attends)
+        logits.append(model.gen_logits(h))
+    expected = model(X)["gen_logits"].numpy()
+    assert np.abs(np.concatenate(logits, axis=1) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def filling(sampler):
+    attend = functools.partial(sampling.filling_attend, chunks=sampler.chunks, size=sampler.size)
+    return [attend] * TINY.n_layer
 
 
 def test_same_images_for_any_batch_size(model):
@@ -48,12 +74,19 @@ def test_same_images_for_any_batch_size(model):
 
 
 def test_no_retracing(model, monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", 3)
+    monkeypatch.setattr(sampling, "CHUNK", 4)
     sampler = Sampler(model)
-    sampler.draw(4)
-    sampler.draw(4)
-    assert sampler.next.experimental_get_tracing_count() == 1
-    assert sampler.merge.experimental_get_tracing_count() == 1
+    for temperature in (1.0, 0.5):
+        sampler.draw(4, temperature=temperature)
+    assert sampler.advance.experimental_get_tracing_count() == 1
+
+
+def test_numbered_images_and_progress(model):
+    seen = []
+    sampler = Sampler(model)
+    tokens = sampler.draw(5, images=[3, 0, 3, 1, 9], n_batch=4, progress=lambda *x: seen.append(x))
+    np.testing.assert_array_equal(tokens, sampler.draw(10)[[3, 0, 3, 1, 9]])
+    assert seen == [(n, 80) for n in (16, 32, 48, 64, 68, 72, 76, 80)]
 
 
 def test_pick_follows_the_distribution():
@@ -69,12 +102,50 @@ def test_pick_at_the_ends():
     assert drawn[0] == 0 and drawn[1] <= 299
 
 
-def test_first_pixel_is_drawn_with_its_probability(model):
-    tokens = Sampler(model).draw(4000, n_batch=4000)[:, 0]
-    p = tf.nn.softmax(model(random_tokens(1))["gen_logits"][0, 0]).numpy()
-    counts = np.bincount(tokens, minlength=TINY.n_vocab)
-    chi_square = ((counts - 4000 * p) ** 2 / (4000 * p)).sum()
-    assert chi_square < 20.5  # 5 degrees of freedom: 0.1%
+def expected_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
+    """What a row of logits should be drawn with, colour by colour."""
+    p = np.exp(np.float64(logits) / temperature)
+    order = np.argsort(-p, kind="stable")
+    p[order[top_k or len(p) :]] = 0
+    p /= p.sum()
+    if top_p is not None:
+        enough = np.searchsorted(np.cumsum(p[order]), top_p) + 1
+        p[order[enough:]] = 0
+    return p / p.sum()
+
+
+OPTIONS = [
+    {},
+    {"temperature": 0.7},
+    {"temperature": 1.6},
+    {"top_k": 3},
+    {"top_p": 0.8},
+    {"temperature": 1.5, "top_k": 4, "top_p": 0.7},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_first_pixels_are_drawn_with_their_probability(model, options):
+    drawn = Sampler(model).draw(20_000, n_batch=20_000, **options)[:, :2]
+    X = np.zeros([TINY.n_vocab, TINY.n_positions], np.int32)
+    X[:, 0] = np.arange(TINY.n_vocab)
+    logits = model(X)["gen_logits"].numpy()
+    first = expected_probabilities(logits[0, 0], **options)
+    p = np.concatenate([first[a] * expected_probabilities(logits[a, 1], **options) for a in range(TINY.n_vocab)])
+    counts = np.bincount(drawn @ [TINY.n_vocab, 1], minlength=len(p))
+    assert not counts[p == 0].any()
+    counts, expected = counts[p > 0], 20_000 * p[p > 0]
+    df = len(expected) - 1
+    critical = df * (1 - 2 / (9 * df) + 3.09 * np.sqrt(2 / (9 * df))) ** 3  # 0.1 %, Wilson and Hilferty
+    assert df >= 8 and ((counts - expected) ** 2 / expected).sum() < critical
+
+
+def test_truncation_that_keeps_everything_changes_only_the_order(model):
+    sampler = Sampler(model)
+    one = sampler.draw(6, top_k=1)
+    np.testing.assert_array_equal(one, sampler.draw(6, temperature=0))
+    np.testing.assert_array_equal(sampler.draw(6, top_p=1e-6), one)
+    np.testing.assert_array_equal(sampler.draw(6, top_k=100), sampler.draw(6, top_p=1.0))
 
 
 def test_low_temperature_is_greedy(model):
@@ -83,7 +154,14 @@ def test_low_temperature_is_greedy(model):
 
 
 def test_refusals(model):
-    with pytest.raises(InputError, match="16 tokens; an image has 16"):
-        Sampler(model).draw(prefix=random_tokens(1))
+    sampler = Sampler(model)
+    for prefix in (np.zeros([1, 17], int), np.zeros([16], int)):
+        with pytest.raises(InputError, match="up to 16 tokens"):
+            sampler.draw(prefix=prefix)
+    with pytest.raises(InputError, match="run from 0 to 6; the model has 6 colours"):
+        sampler.draw(prefix=np.array([[0, 6]]))
+    for option in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}):
+        with pytest.raises(InputError, match=next(iter(option))):
+            sampler.draw(1, **option)
     with pytest.raises(InputError, match="BERT"):
         Sampler(random_model(dataclasses.replace(TINY, bert=True)))

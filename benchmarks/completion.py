@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Does a completion still show what the image was?
+
+Completes images of the test set, which no model of this project has seen in training, from their upper half, and asks
+the classifier of `sample_quality.py` what it sees: the share whose class it gets right, beside the share for the true
+images, and for the same upper halves with the lower half of another test image, taken at random.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from src.cli import import_tensorflow, progress_bar  # noqa: E402
+
+import_tensorflow()
+import numpy as np  # noqa: E402
+
+from benchmarks import classifier as judge  # noqa: E402
+from src import images, utils  # noqa: E402
+from src.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
+from src.config import BUNDLED, DOWNLOADS, SAVE_DIR  # noqa: E402
+from src.data import load_split  # noqa: E402
+from src.sampling import Sampler  # noqa: E402
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--ckpt_path", default=str(BUNDLED))
+    p.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
+    p.add_argument("--n_images", type=int, default=200)
+    p.add_argument("--n_samples", type=int, default=4, help="completions of each")
+    p.add_argument("--temperature", type=float, default=1.0)
+    p.add_argument("--seed", type=int, default=42)
+    p.add_argument("--sheet", metavar="FILE.png", help="show the first ten: true image, what was given, completions")
+    p.add_argument("--json", help="write the figures here")
+    args = p.parse_args()
+
+    prefix = checkpoint_prefix(args.ckpt_path)
+    model = load_model(prefix)
+    n_px = model.hparams.n_px
+    clusters = utils.load_clusters(palette_beside(prefix), model.hparams.n_vocab)
+    (X, Y), (X_train, Y_train) = (load_split(args.data_path, s, model.hparams) for s in ("te", "tr"))
+    classifier = judge.trained(
+        judge.pixels(X_train, clusters), np.asarray(Y_train), SAVE_DIR / f"classifier-{n_px}.keras"
+    )
+
+    rng = np.random.default_rng(args.seed)
+    rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
+    true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
+    drawn = Sampler(model).draw(
+        prefix=true[:, :given].repeat(args.n_samples, axis=0),
+        n_batch=64,
+        seed=args.seed,
+        temperature=args.temperature,
+        progress=progress_bar("complete", "pixel"),
+    )
+    mixed = np.concatenate([true[:, :given], X[others][:, given:]], axis=1)
+
+    def right(tokens, labels):
+        p = classifier.predict(judge.pixels(tokens, clusters), batch_size=256, verbose=0)
+        return float((p.argmax(1) == labels).mean())
+
+    figures = {
+        "true images": right(true, labels),
+        "completions of the upper half": right(drawn, labels.repeat(args.n_samples)),
+        "upper half and another image's lower half": right(mixed, labels),
+    }
+    print(f"{args.n_images} test images, {args.n_samples} completions each; class still right")
+    for name, share in figures.items():
+        print(f"{name:45}{100 * share:>6.1f} %")
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n")
+    if args.sheet:
+        shown = np.where(np.arange(n_px**2) < given, true, 0)
+        columns = np.stack([true, shown, *drawn.reshape(len(true), -1, n_px**2).transpose(1, 0, 2)], axis=1)[:10]
+        pictures = utils.color_dequantize(columns.transpose(1, 0, 2).reshape(-1, n_px**2), clusters, n_px)
+        images.write_png(args.sheet, images.sheet(pictures, columns=len(columns), scale=3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""sample.py as its users run it, and the sampling flags of run.py."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sample
+from src import data
+from src.config import BUNDLED
+from tests.conftest import DATA, TINY, files, run_command, run_here
+
+GREYS = np.array([0, 51, 102, 153, 204, 255], np.uint8)  # the tiny model's palette
+
+
+@pytest.fixture
+def photo(project):
+    """A photograph of 4x4 pixels in the palette's colours, and its tokens."""
+    tokens = np.random.default_rng(1).integers(0, TINY.n_vocab, [4, 4])
+    Image.fromarray(GREYS[tokens]).save(project / "photo.png")
+    return project / "photo.png", tokens.reshape(-1)
+
+
+def where(project):
+    return ["--ckpt_path", project / "tiny", "--save_dir", project / "out"]
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def complete(project, *flags):
+    sample.main([str(f) for f in (*where(project), "--save_tokens", project / "tokens.npy", *flags)])
+    return np.load(project / "tokens.npy")
+
+
+@pytest.mark.parametrize("flags, given", [([], 8), (["--keep_rows", 1], 4), (["--keep_pixels", 15], 15)])
+def test_completions_keep_what_was_given(project, photo, flags, given):
+    path, tokens = photo
+    drawn = complete(project, "--image", path, "--n_samples", 3, *flags)
+    assert drawn.shape == (3, 16) and drawn.dtype == np.uint8
+    assert (drawn[:, :given] == tokens[:given]).all()
+    names = sorted(p.name for p in (project / "out").iterdir())
+    assert names == [*(f"photo_completion_{i}.png" for i in range(3)), "photo_completions.png"]
+    np.testing.assert_array_equal(pixels(project / "out/photo_completion_2.png")[..., 0].ravel(), GREYS[drawn[2]])
+    sheet = pixels(project / "out/photo_completions.png")
+    assert sheet.shape == (2 + 130, 2 + 6 * 130, 3)
+    tiles = sheet[2:130, 2:].reshape(128, 6, 130, 3)[:, :, :128].transpose(1, 0, 2, 3)[:, 16::32, 16::32]
+    np.testing.assert_array_equal(sheet[2:130, 2:130], data.square(data.read_image(path), 128))
+    np.testing.assert_array_equal(tiles[1][..., 0].ravel(), GREYS[tokens])  # quantized
+    shown = tiles[2].reshape(16, 3)  # given
+    assert (shown[:given, 0] == GREYS[tokens[:given]]).all() and (shown[given:] == sample.UNKNOWN).all()
+    np.testing.assert_array_equal(tiles[3:, ..., 0].reshape(3, 16), GREYS[drawn])
+
+
+def test_a_photos_completions_do_not_depend_on_its_neighbours_or_the_batch(project, photo):
+    path, _ = photo
+    other = project / "more" / "photo.png"
+    other.parent.mkdir()
+    Image.new("L", (50, 30), 255).save(other)
+    alone = complete(project, "--image", path, "--n_samples", 3)
+    both = complete(project, "--image", other, path, "--n_samples", 3, "--batch_size", 4)
+    np.testing.assert_array_equal(both[3:], alone)
+    assert {"photo_completions.png", "photo-2_completions.png"} <= {p.name for p in (project / "out").iterdir()}
+
+
+def test_crop(project):
+    quarters = np.array([[0, 1], [2, 3]]).repeat(20, 0).repeat(30, 1)
+    Image.fromarray(GREYS[quarters]).save(project / "photo.png")
+    drawn = complete(project, "--image", project / "photo.png", "--crop", "30,0,30,20", "--keep_rows", 3)
+    assert drawn.shape == (16, 16) and (drawn[:, :12] == 1).all()
+
+
+def test_unconditional_and_run_py_sample_are_the_same(project):
+    flags = ["--n_samples", 5, "--top_k", 3, "--top_p", 0.9, "--temperature", 0.8, "--seed", 7]
+    run_command("sample.py", *where(project), *flags, "--save_tokens", project / "a.npy")
+    first = files(project / "out")
+    where_to = ["--ckpt_path", project / "tiny", "--save_dir", project / "again", "--save_tokens", project / "b.npy"]
+    run_command("run.py", "--sample", *where_to, *flags, "--batch_size", 2, "--n_cpu", 2)
+    assert files(project / "again") == first and len(first) == 6
+    np.testing.assert_array_equal(np.load(project / "a.npy"), np.load(project / "b.npy"))
+
+
+@pytest.mark.slow
+def test_the_bundled_models_images_are_the_same_for_any_batch_size_and_number_of_devices(tmp_path):
+    clusters = np.load(BUNDLED / "clusters.npy")
+    image = np.rint(127.5 * (clusters + 1)).astype(np.uint8)[np.load(DATA / "fashion_mnist_teX.npy")[0]]
+    Image.fromarray(image.reshape(28, 28, 3)).save(tmp_path / "boot.png")
+    tokens = []
+    for flags in (["--batch_size", 1], ["--batch_size", 3], ["--batch_size", 16], ["--n_cpu", 2]):
+        out = ["--save_dir", tmp_path, "--save_tokens", tmp_path / "tokens.npy"]
+        for image in ([], ["--image", tmp_path / "boot.png"]):
+            run_command("sample.py", "--ckpt_path", BUNDLED, "--n_samples", 16, *out, *flags, *image)
+            tokens.append(np.load(tmp_path / "tokens.npy"))
+    for i, drawn in enumerate(tokens):
+        np.testing.assert_array_equal(drawn, tokens[i % 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("not an image")
+
+
+@pytest.mark.parametrize(
+    "damage, flags, code, message",
+    [
+        (None, ["--keep_rows", 4], 1, "--keep_rows 4: the model draws 4x4; keep at most 3"),
+        (None, ["--keep_pixels", 16], 1, "--keep_pixels 16: the model draws 4x4; keep at most 15"),
+        (None, ["--keep_rows", -1], 2, "--keep_rows"),
+        (None, ["--keep_rows", 1, "--keep_pixels", 4], 2, "not allowed with"),
+        (None, ["--top_p", 0], 2, "--top_p: must lie above 0 and be at most 1"),
+        (None, ["--top_p", 1.5], 2, "--top_p: must lie above 0 and be at most 1"),
+        (None, ["--top_k", 0], 2, "--top_k"),
+        (None, ["--temperature", "nan"], 2, "--temperature"),
+        (None, ["--seed", -1], 2, "--seed"),
+        (None, ["--crop", "1,2,3"], 2, "--crop"),
+        (None, ["--crop", "0,0,5,4"], 1, "photo.png: the crop 0,0,5,4 is not inside its 4x4 pixels"),
+        (None, ["--image", "{}/none.png"], 1, "/none.png: no such file"),
+        (None, ["--image", "{}"], 1, "{}: not a readable image"),
+        (empty, [], 1, "photo.png: not a readable image"),
+        (text, [], 1, "photo.png: not a readable image"),
+        (None, ["--save_tokens", "{}/photo.png/t.npy"], 1, "--save_tokens {}/photo.png: cannot be written"),
+    ],
+)
+def test_mistakes_get_one_line_and_change_nothing(damage, flags, code, message, project, photo, capsys):
+    if damage:
+        damage(photo[0])
+    (project / "out").mkdir()
+    before = files(project)
+    flags = [f.format(project) if isinstance(f, str) else f for f in flags]
+    got, stderr = run_here(sample.main, [*where(project), "--image", photo[0], *flags], capsys)
+    assert got == code, stderr
+    assert message.format(project) in stderr
+    assert len(stderr.splitlines()) == 1 and stderr.startswith("sample.py: ")
+    assert files(project) == before
+
+
+@pytest.mark.parametrize("flag", ["--keep_rows", "--keep_pixels", "--crop"])
+def test_flags_of_a_photo_need_one(project, capsys, flag):
+    value = {"--crop": "0,0,4,4"}.get(flag, 2)
+    code, stderr = run_here(sample.main, [*where(project), flag, value], capsys)
+    assert code == 1 and stderr == f"sample.py: {flag}: name the photo to complete with --image\n"
