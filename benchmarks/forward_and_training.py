@@ -8,19 +8,20 @@ forward, backward and Adam. Reported is the fastest of the repetitions, and the 
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.child import peak_gib, run_child  # noqa: E402
+
 SIDES = {"ours": "this project", "hf": "Hugging Face"}
 
 
 def ours(what, batch):
     """A function that runs one forward pass or training step of this project."""
-    sys.path.insert(0, str(ROOT))
     from src.cli import import_tensorflow
 
     import_tensorflow()
@@ -70,8 +71,7 @@ def child(side, what, batch, repeats):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"seconds": min(seconds), "peak_gib": peak}))
+    print(json.dumps({"seconds": min(seconds), "peak_gib": peak_gib()}))
 
 
 def main():
@@ -88,11 +88,8 @@ def main():
     for what in ("forward", "training step"):
         best = {}
         for side in list(SIDES) * args.rounds:
-            command = [sys.executable, __file__, "--batch", str(args.batch), "--repeats", str(args.repeats)]
-            done = subprocess.run([*command, "--child", side, what], capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"{SIDES[side]}: {done.stderr.strip().splitlines()[-1]}")
-            new = json.loads(done.stdout.splitlines()[-1])
+            flags = ["--batch", args.batch, "--repeats", args.repeats]
+            new = run_child(__file__, *flags, "--child", side, what)
             old = best.get(side, new)
             best[side] = {
                 "seconds": min(old["seconds"], new["seconds"]),

@@ -72,12 +72,12 @@ def export(folder):
     from src.cli import import_tensorflow
 
     import_tensorflow()
-    from src.checkpoint import load_model, palette_beside
+    from src.checkpoint import checkpoint_prefix, load_model, palette_beside
     from src.config import BUNDLED
     from src.huggingface import export_folder
     from src.utils import load_clusters
 
-    export_folder(load_model(BUNDLED), load_clusters(palette_beside(BUNDLED)), folder)
+    export_folder(load_model(BUNDLED), load_clusters(palette_beside(checkpoint_prefix(BUNDLED))), folder)
     return {}
 
 

@@ -1,5 +1,6 @@
 """download.py against servers that behave like the bucket and like the hub, then run.py on what arrived."""
 
+import functools
 import io
 import random
 import re
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 import download
 import run
-from src import huggingface, transfer
+from src import cli, huggingface, transfer
 from src.config import HParams
 from tests.conftest import ROOT, files, random_model, random_tokens, run_command, run_here
 from tests.server import serving
@@ -76,7 +77,8 @@ def arrived(folder, content):
 
 def evaluate_and_sample(folder, monkeypatch, capsys):
     """run.py without a flag that names a file."""
-    monkeypatch.setattr(run, "DOWNLOADS", folder)
+    for module in (run, cli):
+        monkeypatch.setattr(module, "DOWNLOADS", folder)
     run.main(["--eval", "--sample", "--n_samples", "2", "--save_dir", str(folder / "out")])
     out = capsys.readouterr().out
     assert "test gen: " in out and (folder / "out" / "samples.png").exists()
@@ -121,7 +123,8 @@ def test_stopped_and_started_again(how, bucket, tmp_path):
     with serving(bucket, piece=4096, delay=0.02) as server:
         flags = ["--model", "s", "--source", "release", "--download_dir", tmp_path, "--base_url", server.url]
         command = [sys.executable, "download.py", *map(str, flags)]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
         while server.bytes_sent < size / 3:
             assert process.poll() is None
             time.sleep(0.001)
