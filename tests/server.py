@@ -60,6 +60,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that hangs up is no matter; standard error is the client's, whose lines the tests count."""
+
+
 @contextlib.contextmanager
 def serving(content, *, faults=None, redirects=None, without_md5=(), piece=1 << 20, delay=0):
     """Serve `content` (path to bytes) on loopback.
@@ -69,7 +74,7 @@ def serving(content, *, faults=None, redirects=None, without_md5=(), piece=1 << 
         redirects: path to the path that has its bytes.
         piece, delay: bytes sent at a time, and seconds between two pieces.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.content, server.faults, server.redirects = content, faults or {}, redirects or {}
     server.without_md5, server.piece, server.delay = without_md5, piece, delay
