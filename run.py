@@ -4,24 +4,9 @@
 from pathlib import Path
 
 from sample import add_sampling_flags, draw
-from src.cli import (
-    Parser,
-    above_zero,
-    add_checkpoint_flags,
-    add_device_flags,
-    find_checkpoint,
-    find_devices,
-    import_tensorflow,
-    load_palette,
-    natural,
-    output_folder,
-    positive,
-    run,
-    unit_interval,
-)
+from src import cli
 from src.config import DOWNLOADS, SAVE_DIR, SIZES, HParams, InputError
 
-DTYPES = ["float32", "bfloat16", "float16"]
 SIZE_FLAGS = {
     "n_embd": "width",
     "n_head": "attention heads",
@@ -34,39 +19,40 @@ SIZE_FLAGS = {
 def add_model_flags(p):
     io = p.add_argument_group("data and files")
     io.add_argument("--data_path", help="token files, up to _trX.npy; default: the newest in downloads")
-    add_checkpoint_flags(io)
+    cli.add_checkpoint_flags(io)
     io.add_argument("--save_dir", default=str(SAVE_DIR), help="where images and training runs go")
     io.add_argument("--json", metavar="FILE", help="write the figures of --eval unrounded")
 
     model = p.add_argument_group("model (with a checkpoint: only checked against it)")
     model.add_argument("--model", choices=SIZES, default="s", help="sizes to train where no flag below is given")
     for name, text in SIZE_FLAGS.items():
-        model.add_argument(f"--{name}", type=positive, help=text)
+        model.add_argument(f"--{name}", type=cli.positive, help=text)
     model.add_argument("--bert", action="store_true", help="use the BERT objective")
-    model.add_argument("--bert_mask_prob", type=unit_interval, default=0.15, help="probability of masking a token")
+    model.add_argument("--bert_mask_prob", type=cli.unit_interval, default=0.15, help="probability of masking a token")
     model.add_argument("--clf", action="store_true", help="expect a checkpoint with a classification head")
-    model.add_argument("--dtype", choices=DTYPES, default="float32", help="of the products; all else stays float32")
+    cli.add_dtype_flag(model)
 
-    add_device_flags(p).add_argument("--n_sub_batch", type=positive, default=8, help="images per device and step")
+    par = cli.add_device_flags(p)
+    par.add_argument("--n_sub_batch", type=cli.positive, default=8, help="images per device and step")
 
 
 def add_training_flags(p):
     train = p.add_argument_group("--train")
-    train.add_argument("--steps", type=positive, default=1_000_000, help="updates in all")
-    train.add_argument("--lr", type=above_zero, default=0.003, help="highest learning rate")
-    train.add_argument("--warmup_steps", type=natural, help="default: one epoch")
-    train.add_argument("--beta1", type=unit_interval, default=0.9, help="Adam's")
-    train.add_argument("--beta2", type=unit_interval, default=0.95, help="Adam's")
+    train.add_argument("--steps", type=cli.positive, default=1_000_000, help="updates in all")
+    train.add_argument("--lr", type=cli.above_zero, default=0.003, help="highest learning rate")
+    train.add_argument("--warmup_steps", type=cli.natural, help="default: one epoch")
+    train.add_argument("--beta1", type=cli.unit_interval, default=0.9, help="Adam's")
+    train.add_argument("--beta2", type=cli.unit_interval, default=0.95, help="Adam's")
     train.add_argument("--flip", action="store_true", help="mirror half of the training images")
     train.add_argument("--recompute", action="store_true", help="recompute activations: less memory, a third slower")
-    train.add_argument("--log_every", type=positive, default=50, help="steps between two reports")
-    train.add_argument("--eval_every", type=positive, default=1000, help="steps between two validation losses")
-    train.add_argument("--eval_images", type=positive, default=1000, help="validation images in each")
-    train.add_argument("--save_every", type=positive, default=500, help="steps between two states to go on from")
+    train.add_argument("--log_every", type=cli.positive, default=50, help="steps between two reports")
+    train.add_argument("--eval_every", type=cli.positive, default=1000, help="steps between two validation losses")
+    train.add_argument("--eval_images", type=cli.positive, default=1000, help="validation images in each")
+    train.add_argument("--save_every", type=cli.positive, default=500, help="steps between two states to go on from")
 
 
 def parse(argv):
-    p = Parser(prog="run.py", description=__doc__)
+    p = cli.Parser(prog="run.py", description=__doc__)
     mode = p.add_argument_group("mode (several run in this order)")
     mode.add_argument("--train", action="store_true", help="pre-train on DATA_PATH (from CKPT_PATH, if given)")
     mode.add_argument("--eval", action="store_true", help="print the losses on train, valid and test")
@@ -77,7 +63,7 @@ def parse(argv):
     p.add_argument_group("--eval").add_argument("--splits", nargs="+", choices=splits, default=splits, help="which")
     add_sampling_flags(p.add_argument_group("--sample"))
     add_training_flags(p)
-    p.add_argument("--seed", type=natural, default=42, help="of everything drawn")
+    p.add_argument("--seed", type=cli.natural, default=42, help="of everything drawn")
     args = p.parse_args(argv)
     if not (args.train or args.eval or args.sample or args.export_hf):
         p.error("say what to do: --train, --eval, --sample or --export_hf DIR")
@@ -99,7 +85,7 @@ def load(args):
     """The model that the flags name, and its prefix."""
     from src.checkpoint import load_model
 
-    prefix = find_checkpoint(args)
+    prefix = cli.find_checkpoint(args)
     model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     if args.bert and not model.hparams.bert:
         raise InputError(f"{prefix}: --bert was given but this checkpoint is autoregressive; leave the flag out")
@@ -165,30 +151,30 @@ def evaluate(args, strategy):
 def sample(args, strategy):
     with strategy.scope():
         model, prefix = load(args)
-    draw(args, model, load_palette(args, prefix, model.hparams.n_vocab), strategy)
+    draw(args, model, cli.load_palette(args, prefix, model.hparams.n_vocab), strategy)
 
 
 def export_hf(args, strategy):
     from src import huggingface
 
     model, prefix = load(args)
-    huggingface.export_folder(model, load_palette(args, prefix, model.hparams.n_vocab), args.export_hf)
+    huggingface.export_folder(model, cli.load_palette(args, prefix, model.hparams.n_vocab), args.export_hf)
     print(f"{args.export_hf}: Hugging Face ImageGPT of {prefix}")
 
 
 def main(argv=None):
     args = parse(argv)
     if args.train or args.sample:
-        output_folder(args.save_dir, "--save_dir")
+        cli.output_folder(args.save_dir, "--save_dir")
     if args.export_hf:
-        output_folder(args.export_hf, "--export_hf")
+        cli.output_folder(args.export_hf, "--export_hf")
     if args.json:
-        output_folder(Path(args.json).parent, "--json")
-    import_tensorflow()
+        cli.output_folder(Path(args.json).parent, "--json")
+    cli.import_tensorflow()
     from src.data import default_data_path
 
     args.data_path = args.data_path or default_data_path(DOWNLOADS)
-    strategy = find_devices(args)
+    strategy = cli.find_devices(args)
     modes = {"train": train, "eval": evaluate, "sample": sample, "export_hf": export_hf}
     for mode, command in modes.items():
         if getattr(args, mode):
@@ -196,4 +182,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -3,22 +3,7 @@
 
 from pathlib import Path
 
-from src.cli import (
-    Parser,
-    add_checkpoint_flags,
-    add_device_flags,
-    find_checkpoint,
-    find_devices,
-    import_tensorflow,
-    load_palette,
-    natural,
-    non_negative,
-    output_folder,
-    positive,
-    progress_bar,
-    run,
-    share,
-)
+from src import cli
 from src.config import SAVE_DIR, InputError
 
 TILE = 128  # pixels, about, of an image on a sheet
@@ -35,14 +20,14 @@ def add_sampling_flags(group):
     """The flags that `draw` reads, but for --seed and --save_dir."""
     group.add_argument("--image", nargs="+", metavar="PHOTO", help="images to complete; without, nothing is given")
     keep = group.add_mutually_exclusive_group()
-    keep.add_argument("--keep_rows", type=natural, metavar="N", help="rows of a photo to keep; default: half of them")
-    keep.add_argument("--keep_pixels", type=natural, metavar="N", help="pixels to keep, in reading order")
+    keep.add_argument("--keep_rows", type=cli.natural, metavar="N", help="rows of a photo to keep; default: half")
+    keep.add_argument("--keep_pixels", type=cli.natural, metavar="N", help="pixels to keep, in reading order")
     group.add_argument("--crop", type=region, metavar="X,Y,W,H", help="part of a photo to take; default: the centre")
-    group.add_argument("--n_samples", type=positive, default=16, help="images to draw, of each photo if there are any")
-    group.add_argument("--temperature", type=non_negative, default=1.0, help="below 1 sharpens; 0 takes the likeliest")
-    group.add_argument("--top_k", type=positive, help="draw among so many likeliest colours")
-    group.add_argument("--top_p", type=share, help="draw among the likeliest colours of this probability together")
-    group.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
+    group.add_argument("--n_samples", type=cli.positive, default=16, help="images, or completions of each photo")
+    group.add_argument("--temperature", type=cli.non_negative, default=1.0, help="below 1 sharpens; 0: the likeliest")
+    group.add_argument("--top_k", type=cli.positive, help="draw among so many likeliest colours")
+    group.add_argument("--top_p", type=cli.share, help="draw among the likeliest colours of this probability together")
+    group.add_argument("--batch_size", type=cli.positive, default=32, help="images drawn at a time")
     group.add_argument("--save_tokens", metavar="FILE.npy", help="write the tokens, too")
 
 
@@ -71,7 +56,7 @@ def draw(args, model, clusters, strategy):
     n_px = model.hparams.n_px
     given = given_pixels(args, model.hparams)
     if args.save_tokens:
-        output_folder(Path(args.save_tokens).parent, "--save_tokens")
+        cli.output_folder(Path(args.save_tokens).parent, "--save_tokens")
     originals, known = read_photos(args, clusters, n_px)
     prefix = known[:, :given].repeat(args.n_samples, axis=0) if args.image else None
     tokens = sampling.Sampler(model, strategy).draw(
@@ -79,7 +64,7 @@ def draw(args, model, clusters, strategy):
         prefix=prefix,
         images=np.tile(np.arange(args.n_samples), len(originals) or 1),
         n_batch=args.batch_size,
-        progress=progress_bar("sample", "pixel"),
+        progress=cli.progress_bar("sample", "pixel"),
         **{name: getattr(args, name) for name in ("seed", "temperature", "top_k", "top_p")},
     )
     if args.save_tokens:
@@ -150,27 +135,27 @@ def unique(names):
 
 
 def parse(argv):
-    p = Parser(prog="sample.py", description=__doc__)
+    p = cli.Parser(prog="sample.py", description=__doc__)
     add_sampling_flags(p)
-    add_checkpoint_flags(p)
-    p.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="of the products")
+    cli.add_checkpoint_flags(p)
+    cli.add_dtype_flag(p)
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images go")
-    p.add_argument("--seed", type=natural, default=42, help="image i depends on the seed and i alone")
-    add_device_flags(p)
+    p.add_argument("--seed", type=cli.natural, default=42, help="image i depends on the seed and i alone")
+    cli.add_device_flags(p)
     return p.parse_args(argv)
 
 
 def main(argv=None):
     args = parse(argv)
-    output_folder(args.save_dir, "--save_dir")
-    import_tensorflow()
+    cli.output_folder(args.save_dir, "--save_dir")
+    cli.import_tensorflow()
     from src.checkpoint import load_model
 
-    strategy, prefix = find_devices(args), find_checkpoint(args)
+    strategy, prefix = cli.find_devices(args), cli.find_checkpoint(args)
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)
-    draw(args, model, load_palette(args, prefix, model.hparams.n_vocab), strategy)
+    draw(args, model, cli.load_palette(args, prefix, model.hparams.n_vocab), strategy)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -5,6 +5,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from src.checkpoint import checkpoint_prefix, load_model, palette_beside
+from src.config import SAVE_DIR
+from src.data import load_split
+from src.utils import load_clusters
+
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
 
 
@@ -43,6 +48,19 @@ def trained(x, y, path, epochs=8, seed=0):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     classifier.save(path)
     return classifier
+
+
+def jury(ckpt_path, data_path):
+    """(model, palette, training split, test split, classifier) by which a model's images are judged.
+
+    The classifier is trained on the real training images in the model's palette, once, and kept in the save folder.
+    """
+    prefix = checkpoint_prefix(ckpt_path)
+    model = load_model(prefix)
+    clusters = load_clusters(palette_beside(prefix), model.hparams.n_vocab)
+    train, test = (load_split(data_path, s, model.hparams) for s in ("tr", "te"))
+    path = SAVE_DIR / f"classifier-{model.hparams.n_px}.keras"
+    return model, clusters, train, test, trained(pixels(train[0], clusters), np.asarray(train[1]), path)
 
 
 def features(classifier):

@@ -21,9 +21,7 @@ import numpy as np  # noqa: E402
 
 from benchmarks import classifier as judge  # noqa: E402
 from src import images, utils  # noqa: E402
-from src.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
-from src.config import BUNDLED, DOWNLOADS, SAVE_DIR  # noqa: E402
-from src.data import load_split  # noqa: E402
+from src.config import BUNDLED, DOWNLOADS  # noqa: E402
 from src.sampling import Sampler  # noqa: E402
 
 
@@ -39,15 +37,8 @@ def main():
     p.add_argument("--json", help="write the figures here")
     args = p.parse_args()
 
-    prefix = checkpoint_prefix(args.ckpt_path)
-    model = load_model(prefix)
+    model, clusters, _, (X, Y), classifier = judge.jury(args.ckpt_path, args.data_path)
     n_px = model.hparams.n_px
-    clusters = utils.load_clusters(palette_beside(prefix), model.hparams.n_vocab)
-    (X, Y), (X_train, Y_train) = (load_split(args.data_path, s, model.hparams) for s in ("te", "tr"))
-    classifier = judge.trained(
-        judge.pixels(X_train, clusters), np.asarray(Y_train), SAVE_DIR / f"classifier-{n_px}.keras"
-    )
-
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px

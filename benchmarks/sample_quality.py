@@ -14,18 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli import import_tensorflow  # noqa: E402
+from src.cli import import_tensorflow, progress_bar  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
 
 from benchmarks import classifier as judge  # noqa: E402
-from src.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
-from src.config import BUNDLED, DOWNLOADS, SAVE_DIR  # noqa: E402
-from src.data import load_split  # noqa: E402
+from src.config import BUNDLED, DOWNLOADS  # noqa: E402
 from src.metrics import frechet_distance  # noqa: E402
 from src.sampling import Sampler  # noqa: E402
-from src.utils import load_clusters  # noqa: E402
 
 
 def judged(classifier, x, test_features):
@@ -50,19 +47,17 @@ def main():
     p.add_argument("--json", help="write the figures here")
     args = p.parse_args()
 
-    prefix = checkpoint_prefix(args.ckpt_path)
-    model = load_model(prefix)
-    clusters = load_clusters(palette_beside(prefix), model.hparams.n_vocab)
-    (X, Y), (X_test, Y_test) = (load_split(args.data_path, s, model.hparams) for s in ("tr", "te"))
-    classifier = judge.trained(
-        judge.pixels(X, clusters), np.asarray(Y), SAVE_DIR / f"classifier-{model.hparams.n_px}.keras"
-    )
+    model, clusters, (X, _), (X_test, Y_test), classifier = judge.jury(args.ckpt_path, args.data_path)
     x_test = judge.pixels(X_test, clusters)
     accuracy = float((classifier.predict(x_test, verbose=0).argmax(1) == Y_test.argmax(1)).mean())
     print(f"classifier: {accuracy:.4f} right on {len(X_test)} real test images\n")
 
     tokens = Sampler(model).draw(
-        args.n_samples, seed=args.seed, temperature=args.temperature, n_batch=args.n_batch, progress="sample"
+        args.n_samples,
+        seed=args.seed,
+        temperature=args.temperature,
+        n_batch=args.n_batch,
+        progress=progress_bar("sample", "pixel"),
     )
     real = X[np.sort(np.random.default_rng(0).permutation(len(X))[: args.n_samples])]
     test_features = judge.features(classifier).predict(x_test, batch_size=256, verbose=0)

@@ -49,7 +49,9 @@ def hf(shape, batch, given):
     logging.set_verbosity_error()
     libraries = peak_gib()
     if shape == "bundled":
-        model = ImageGPTForCausalImageModeling.from_pretrained(hf_folder())
+        with tempfile.TemporaryDirectory() as folder:
+            run_child(__file__, "--child", "export", "--folder", folder)
+            model = ImageGPTForCausalImageModeling.from_pretrained(folder)
     else:
         model = ImageGPTForCausalImageModeling(ImageGPTConfig())
     model.eval()
@@ -61,14 +63,8 @@ def hf(shape, batch, given):
     return libraries, lambda: model.generate(torch.tensor(prefix), **options), held
 
 
-def hf_folder():
-    """The bundled model in Hugging Face's layout, written by another process."""
-    folder = tempfile.mkdtemp()
-    run_child(__file__, "--child", "export", "--folder", folder)
-    return folder
-
-
 def export(folder):
+    """Write the bundled model in Hugging Face's layout, in a process of its own, whose memory does not count."""
     from src.cli import import_tensorflow
 
     import_tensorflow()

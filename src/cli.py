@@ -80,6 +80,11 @@ def add_checkpoint_flags(group):
     group.add_argument("--color_cluster_path", help="palette; default: the one beside the checkpoint")
 
 
+def add_dtype_flag(group):
+    choices = ["float32", "bfloat16", "float16"]
+    group.add_argument("--dtype", choices=choices, default="float32", help="of the products; all else stays float32")
+
+
 def add_device_flags(p):
     """The flags that `find_devices` reads, in a group of their own, which is returned."""
     group = p.add_argument_group("parallelism")

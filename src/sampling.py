@@ -162,12 +162,12 @@ class Sampler:
 
         On a CPU two halves side by side are faster than one operation after the other on all cores.
         """
-        n, total = len(prefix), self.model.hparams.n_positions
+        (n, p), total = prefix.shape, self.model.hparams.n_positions
         replicas = self.strategy.num_replicas_in_sync
         parts = 2 if n >= 4 and replicas == 1 and not self.compiled else 1
         rows = np.array([*range(n), *[n - 1] * (-n % (parts * replicas))])  # the last one fills up
-        tokens = np.pad(prefix, [[0, 0], [0, total - prefix.shape[1]]])
-        u = uniforms(seed, images, total)
+        tokens = np.pad(prefix, [[0, 0], [0, total - p]])
+        u = uniforms(seed, range(n) if images is None else images, total)
         return [tuple(self.shares(x[part]) for x in (tokens, prefix, u)) for part in np.split(rows, parts)]
 
     def shares(self, x):
@@ -191,7 +191,6 @@ class Sampler:
         """
         prefix, choice = self.checked(prefix), checked_choice(temperature, top_k, top_p)
         (n, p), h = prefix.shape, self.model.hparams
-        images = range(n) if images is None else images
         parts = self.parts(prefix, images, seed)
         states, us = [(tokens, self.prefill(given)) for tokens, given, _ in parts], [u for _, _, u in parts]
         starts = [p, *range((p // h.n_px + 1) * h.n_px, h.n_positions, h.n_px)]
@@ -205,9 +204,7 @@ class Sampler:
     def whole(self, prefix, *, seed=42, images=None, temperature=1.0, top_k=None, top_p=None):
         """`grow` in one go: yields int32 tokens [n, n_positions] once."""
         prefix, choice = self.checked(prefix), checked_choice(temperature, top_k, top_p)
-        images = range(len(prefix)) if images is None else images
-        parts = self.parts(prefix, images, seed)
-        yield self.joined(self.image(*part, choice) for part in parts)[: len(prefix)]
+        yield self.joined(self.image(*part, choice) for part in self.parts(prefix, images, seed))[: len(prefix)]
 
     def draw(self, n_samples=None, *, prefix=None, images=None, n_batch=32, progress=None, **options):
         """Draw images.
