@@ -122,7 +122,7 @@ def train(args, strategy):
     )
     run = training.Run(args.save_dir, hparams, recipe, strategy, recompute=args.recompute)
     count = utils.count_parameters(run.model.params.values())
-    print(f"{args.save_dir}: {count:,} parameters, {len(X)} images, step {int(run.step)} to {recipe.steps}", flush=True)
+    print(f"{args.save_dir}: {count:,} parameters, {len(X)} images, step {run.first} to {recipe.steps}", flush=True)
     data.save_array(Path(args.save_dir) / "clusters.npy", clusters)
     reporting = training.Reporting(args.log_every, args.eval_every, args.eval_images, args.save_every)
     args.ckpt_path = str(run.train(X, valid, reporting))  # what --eval and --sample go on with

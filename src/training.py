@@ -1,8 +1,6 @@
 """Pre-training with the paper's recipe: one loop under any strategy, that goes on exactly where it was stopped."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,11 +8,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from src.checkpoint import load_model, save_model
-from src.config import InputError
 from src.distribute import distributed
 from src.evaluation import Evaluator
-from src.files import read_json, write_json
 from src.model import ImageGPT
+from src.runs import RunFolder
 from src.utils import set_seed
 
 
@@ -46,7 +43,6 @@ class Reporting:
     eval_every: int = 1000
     eval_images: int = 1000
     save_every: int = 500
-    keep: int = 3
 
 
 def make_optimizer(recipe):
@@ -111,9 +107,8 @@ class Run:
     """
 
     def __init__(self, folder, hparams, recipe, strategy, *, recompute=False):
-        self.folder, self.recipe, self.strategy = Path(folder), recipe, strategy
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.check_recipe(hparams)
+        self.recipe, self.strategy = recipe, strategy
+        self.folder = RunFolder(folder, {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(recipe)})
         tf.config.experimental.enable_op_determinism()  # or scatter's order would differ between two runs
         set_seed(recipe.seed)
         with strategy.scope():
@@ -123,31 +118,7 @@ class Run:
             )
             self.optimizer = make_optimizer(recipe)
             self.optimizer.build(list(self.model.params.values()))
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        state = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step)
-        self.states = tf.train.CheckpointManager(state, str(self.folder / "state"), max_to_keep=Reporting.keep)
-        if self.states.latest_checkpoint:
-            state.restore(self.states.latest_checkpoint).assert_existing_objects_matched()
-
-    def check_recipe(self, hparams):
-        """Write recipe.json, or compare with the one that is there."""
-        path = self.folder / "recipe.json"
-        mine = {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(self.recipe)}
-        if path.exists():
-            old = read_json(path)
-            changed = [
-                f"{k} {old[part].get(k)} -> {v}"
-                for part in mine
-                for k, v in mine[part].items()
-                if old[part].get(k) != v
-            ]
-            if changed:
-                raise InputError(
-                    f"{path}: the run in this folder has other settings ({', '.join(changed)}); "
-                    "give the same, or another --save_dir"
-                )
-        else:
-            write_json(path, mine)
+        self.first = self.folder.restore(model=self.model, optimizer=self.optimizer)
 
     def train(self, X, X_valid=None, reporting=Reporting()):
         """Train to the recipe's last step.
@@ -159,7 +130,7 @@ class Run:
         Returns:
             The prefix of the checkpoint written at the end, in the release's format.
         """
-        recipe, first = self.recipe, int(self.step)
+        recipe, first = self.recipe, self.first
         shape = [recipe.n_batch, X.shape[1]]
         batches = distributed(
             self.strategy,
@@ -168,36 +139,22 @@ class Run:
         )
         update = make_step(self.model, self.optimizer, self.strategy, recipe.n_batch)
         valid = Evaluator(self.model, self.strategy, recipe.n_batch)
-        writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         losses = []
-        with writer.as_default(), tqdm(total=recipe.steps, initial=first, desc="train", unit="step") as bar:
+        with tqdm(total=recipe.steps, initial=first, desc="train", unit="step") as bar:
             for step in range(first + 1, recipe.steps + 1):
                 losses.append(update(next(batches)))
                 bar.update()
                 last = step == recipe.steps
                 if step % reporting.log_every == 0 or last:
-                    self.report(step, "train", float(np.mean([x.numpy() for x in losses])))
+                    self.report(step, "loss/train", float(np.mean([x.numpy() for x in losses])))
                     losses.clear()
                 if X_valid is not None and (step % reporting.eval_every == 0 or last):
-                    self.report(step, "valid", valid.score(X_valid[: reporting.eval_images])["gen"])
+                    self.report(step, "loss/valid", valid.score(X_valid[: reporting.eval_images])["gen"])
                 if step % reporting.save_every == 0 or last:
-                    self.step.assign(step)
-                    self.states.save(checkpoint_number=step)
-        prefix = self.folder / f"model.ckpt-{recipe.steps}"
+                    self.folder.save(step)
+        prefix = self.folder.path / f"model.ckpt-{recipe.steps}"
         save_model(self.model, prefix)
         return prefix
 
-    def report(self, step, name, loss):
-        """One loss to the console, to log.jsonl and to TensorBoard.
-
-        Raises:
-            InputError: the loss is not a finite number.
-        """
-        if not np.isfinite(loss):
-            raise InputError(
-                f"{self.folder}: the {name} loss is {loss} at step {step}; lower --lr or raise --warmup_steps"
-            )
-        tqdm.write(f"step {step} {name} loss {loss:.4f}")
-        tf.summary.scalar(f"loss/{name}", loss, step=step)
-        with open(self.folder / "log.jsonl", "a") as f:
-            f.write(json.dumps({"step": step, name: loss}) + "\n")
+    def report(self, step, tag, loss):
+        self.folder.report(step, tag, loss, "lower --lr or raise --warmup_steps")

@@ -127,7 +127,7 @@ def test_training_with_two_replicas_is_the_same_but_for_rounding(bert):
 def test_mixed_precision_on_two_replicas(project):
     run_command(*training(project, project / "two", "--dtype", "float16", "--n_cpu", 2))
     rows = [json.loads(line) for line in (project / "two" / "log.jsonl").read_text().splitlines()]
-    assert len(rows) == 8 + 1 and all(row.get("train", row.get("valid")) < 2.5 for row in rows)
+    assert len(rows) == 8 + 1 and all(row.get("loss/train", row.get("loss/valid")) < 2.5 for row in rows)
 
 
 def test_training_can_start_from_a_checkpoint(project):
