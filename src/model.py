@@ -121,7 +121,12 @@ def project_heads(x, w):
 
 def matmul_rows(x, w, *, transpose_b=False):
     """[b, s, f] times [f, g] (transposed: [g, f]) as one product of two matrices: [b, s, g]."""
-    y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), w, transpose_b=transpose_b)
+    rows = tf.reshape(x, [-1, x.shape[-1]])
+    if rows.shape[0] == 1 and not transpose_b:  # TensorFlow reads the weights on one core: let two products share them
+        half = w.shape[0] // 2
+        y = tf.matmul(rows[:, :half], w[:half]) + tf.matmul(rows[:, half:], w[half:])
+    else:
+        y = tf.matmul(rows, w, transpose_b=transpose_b)
     return tf.reshape(y, [-1, size(x, 1), y.shape[-1]])
 
 
@@ -215,19 +220,21 @@ class ImageGPT(tf.Module):
         h += tf.gather(self.params["model/wpe"], positions)
         return tf.cast(h, self.dtype)
 
-    def features(self, X, mask=None, *, first=None, attends=None):
+    def features(self, X, mask=None, *, first=None, blocks=None):
         """The normed features [b, s, f] in float32, and what each block keeps of its keys and values.
 
         Args:
             first: see `embed`.
-            attends: for every block how it attends (see `attn`); by default to the positions of X alone, whose keys and
-                values [b, h, s, e] are kept.
+            blocks: for every block a function of its input and parameters, as `block` with an `attend`; by default they
+                attend to the positions of X alone, whose keys and values [b, h, s, e] are kept.
         """
         h, presents = self.embed(X, first, mask), []
-        step = recomputed if self.recompute and attends is None else block
-        attends = attends or [functools.partial(attend, causal=not self.hparams.bert)] * self.hparams.n_layer
-        for i, how in enumerate(attends):
-            h, present = step(h, self.block_params(i), how)
+        if blocks is None:
+            step = recomputed if self.recompute else block
+            alone = functools.partial(attend, causal=not self.hparams.bert)
+            blocks = [functools.partial(step, attend=alone)] * self.hparams.n_layer
+        for i, step in enumerate(blocks):
+            h, present = step(h, self.block_params(i))
             presents.append(present)
         return norm(tf.cast(h, tf.float32), self.params["model/ln_f/g"]), presents
 
@@ -270,8 +277,9 @@ class ImageGPT(tf.Module):
             h, presents = self.features(X, mask)
         else:
             pairs = [tf.unstack(layer, axis=1) for layer in tf.unstack(past, axis=1)]
-            attends = [functools.partial(attend, causal=True, past=pair) for pair in pairs]
-            h, presents = self.features(X, first=size(past, -2), attends=attends)
+            behind = [functools.partial(attend, causal=True, past=pair) for pair in pairs]
+            blocks = [functools.partial(block, attend=how) for how in behind]
+            h, presents = self.features(X, first=size(past, -2), blocks=blocks)
         present = tf.stack([tf.stack(pair, axis=1) for pair in presents], axis=1)
         results = {"present": present, "gen_logits": self.gen_logits(h)}
         if past is None:

@@ -1,16 +1,16 @@
 """Drawing images with a key/value cache: one position a step, never the whole sequence again."""
 
-import concurrent.futures
+import contextlib
 import functools
 import itertools
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from src.cache import cached_block, filling_attend, place_of
 from src.config import InputError
-from src.model import multihead_attn
+from src.model import block
 
 CHUNK = 64  # positions, about, in a chunk of the cache: attention reads whole chunks
 
@@ -54,53 +54,21 @@ def choose(logits, u, temperature, top_k=None, top_p=None):
     return tf.where(temperature > 0, drawn, likeliest)
 
 
-def chunked(x, chunks, size):
-    """Keys or values [b, h, t, e] as a cache [chunks, b * h, size, e] with room for more."""
-    b, h, t, e = x.shape
-    used = -(-t // size)
-    x = tf.pad(x, [[0, 0], [0, 0], [0, used * size - t], [0, 0]])
-    x = tf.transpose(tf.reshape(x, [b * h, used, size, e]), [1, 0, 2, 3])
-    return tf.pad(x, [[0, chunks - used], [0, 0], [0, 0], [0, 0]])
-
-
-def filling_attend(q, k, v, *, chunks, size):
-    """Causal attention [b, h, s, e] and the cache of the keys and values."""
-    return multihead_attn(q, k, v, causal=True), (chunked(k, chunks, size), chunked(v, chunks, size))
-
-
-def written(cache, new, at, compiled):
-    """The cache [c, n, m, e] with the key or value [b, h, 1, e] of position `at`, in the cache's own memory."""
-    _, n, size, e = cache.shape
-    if compiled:
-        return keras.ops.slice_update(cache, [at // size, 0, at % size, 0], tf.reshape(new, [1, n, 1, e]))
-    # `tf.tensor_scatter_nd_update` copies the cache at each step of a loop. Writing into it is safe: each step needs
-    # the token before it, and so everything that was read for that.
-    rows = (at // size * n + tf.range(n)) * size + at % size
-    matrix = tf.reshape(cache, [-1, e])
-    return tf.reshape(tf.raw_ops.InplaceUpdate(x=matrix, i=rows, v=tf.reshape(new, [n, e])), cache.shape)
-
-
-def cached_attend(q, k, v, *, cache, at, compiled):
-    """Attention of the query [b, h, 1, e] at position `at` behind a cache, and the cache with its key and value."""
-    keys, values = cache = tuple(written(x, new, at, compiled) for x, new in zip(cache, (k, v)))
-    chunks, n, size, e = keys.shape
-    if not compiled:
-        chunks = at // size + 1
-        keys, values = keys[:chunks], values[:chunks]  # no copy, since it is the first axis
-    q = tf.reshape(q * (1 / math.sqrt(e)), [1, n, 1, e])
-    w = tf.cast(tf.matmul(q, keys, transpose_b=True), tf.float32)  # [c, n, 1, m]
-    w += tf.reshape(tf.where(tf.range(chunks * size) > at, -math.inf, 0.0), [chunks, 1, 1, size])
-    w = tf.exp(w - tf.reduce_max(tf.reduce_max(w, axis=3, keepdims=True), axis=0))  # softmax over chunks and positions
-    total = tf.reduce_sum(tf.reduce_sum(w, axis=3, keepdims=True), axis=0)
-    a = tf.reduce_sum(tf.matmul(tf.cast(w, values.dtype), values), axis=0) / tf.cast(total, values.dtype)
-    return tf.reshape(a, k.shape), cache
+@contextlib.contextmanager
+def as_traced():
+    """Run functions without TensorFlow's graph optimizer, which takes longer than it saves here."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options(before | {"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False} | before)
 
 
 class Sampler:
     """Draws images from an autoregressive model, on every replica of a strategy.
 
-    A block's cache is made once for the whole image, and each position writes into it. Keys and values [c, n, m, e] lie
-    in c chunks of m positions (n is b * h), so that those in use are a slice without a copy.
+    A block's caches are made once for the whole image, and each position writes into them.
 
     Args:
         model: an `ImageGPT`.
@@ -123,6 +91,7 @@ class Sampler:
         n_px, positions = model.hparams.n_px, model.hparams.n_positions
         self.size = max(1, CHUNK // n_px) * n_px  # whole rows
         self.chunks = -(-positions // self.size)
+        self.cached_block = tf.function(cached_block, autograph=False)  # traced once for all blocks
         steps = self.prefill_step, self.advance_step, self.image_step
         self.prefill, self.advance, self.image = map(self.replicated, steps)
 
@@ -130,23 +99,33 @@ class Sampler:
         inner = tf.function(step, jit_compile=True, autograph=False) if self.compiled else step
         return tf.function(lambda *args: self.strategy.run(inner, args), autograph=False)
 
+    def halves(self, b):
+        """How many caches a batch of b images has in each block: on a CPU two, which its cores work on side by side."""
+        return 2 if b >= 4 and b % 2 == 0 and not self.compiled else 1
+
+    def cache_shape(self, b):
+        h = self.model.hparams
+        return [self.chunks, b // self.halves(b) * h.n_head, self.size, h.n_embd // h.n_head]
+
     def prefill_step(self, prefix):
-        """Each block's cache with the positions of a prefix [b, p], taken in one pass."""
+        """Each block's caches with the positions of a prefix [b, p], taken in one pass."""
         h, (b, p) = self.model.hparams, prefix.shape
         if p:
-            attend = functools.partial(filling_attend, chunks=self.chunks, size=self.size)
-            return self.model.features(prefix, attends=[attend] * h.n_layer)[1]
-        shape = [self.chunks, b * h.n_head, self.size, h.n_embd // h.n_head]
-        empty = functools.partial(tf.raw_ops.Empty, shape=shape, dtype=self.model.dtype, init=True)  # never shared
-        return [(empty(), empty()) for _ in range(h.n_layer)]
+            attend = functools.partial(filling_attend, parts=self.halves(b), chunks=self.chunks, size=self.size)
+            return self.model.features(prefix, blocks=[functools.partial(block, attend=attend)] * h.n_layer)[1]
+        empty = functools.partial(tf.raw_ops.Empty, shape=self.cache_shape(b), dtype=self.model.dtype, init=True)
+        return [[(empty(), empty()) for _ in range(self.halves(b))] for _ in range(h.n_layer)]  # none is shared
 
     def advance_step(self, tokens, caches, start, stop, u, choice):
         """Tokens [b, n_positions] with the positions start..stop-1 drawn, and the caches with them."""
+        shape = self.cache_shape(tokens.shape[0])
 
         def step(t, tokens, caches):
-            attends = [functools.partial(cached_attend, cache=c, at=t, compiled=self.compiled) for c in caches]
+            place = place_of(t, shape, self.compiled)
+            block = functools.partial(self.cached_block, place=place, compiled=self.compiled)
             last = tf.gather(tokens, [tf.maximum(t - 1, 0)], axis=1)
-            h, caches = self.model.features(last, first=t, attends=attends)
+            blocks = [functools.partial(block, caches=parts) for parts in caches]
+            h, caches = self.model.features(last, first=t, blocks=blocks)
             token = choose(self.model.gen_logits(h)[:, 0], tf.gather(u, t, axis=1), **choice)
             return t + 1, tf.where(tf.range(tokens.shape[1]) == t, token[:, None], tokens), caches
 
@@ -157,18 +136,13 @@ class Sampler:
         start = tf.constant(prefix.shape[1])
         return self.advance_step(tokens, self.prefill_step(prefix), start, u.shape[1], u, choice)[0]
 
-    def parts(self, prefix, images, seed):
-        """The tokens, prefix and random numbers of every part of a batch that is drawn at the same time as the others.
-
-        On a CPU two halves side by side are faster than one operation after the other on all cores.
-        """
+    def inputs(self, prefix, images, seed):
+        """Tokens [b, n_positions], prefix and random numbers of each replica's share of a batch."""
         (n, p), total = prefix.shape, self.model.hparams.n_positions
         replicas = self.strategy.num_replicas_in_sync
-        parts = 2 if n >= 4 and replicas == 1 and not self.compiled else 1
-        rows = np.array([*range(n), *[n - 1] * (-n % (parts * replicas))])  # the last one fills up
-        tokens = np.pad(prefix, [[0, 0], [0, total - p]])
+        rows = [*range(n), *[n - 1] * (-n % (replicas if n < 4 * replicas else 2 * replicas))]  # the last one fills up
         u = uniforms(seed, range(n) if images is None else images, total)
-        return [tuple(self.shares(x[part]) for x in (tokens, prefix, u)) for part in np.split(rows, parts)]
+        return [self.shares(x[rows]) for x in (np.pad(prefix, [[0, 0], [0, total - p]]), prefix, u)]
 
     def shares(self, x):
         """Equal parts of the rows of an array, one for each replica."""
@@ -177,9 +151,9 @@ class Sampler:
             lambda context: tf.constant(x[context.replica_id_in_sync_group * n :][:n])
         )
 
-    def joined(self, parts):
-        """The rows of every replica's share of every part as one array."""
-        return np.concatenate([share for part in parts for share in self.strategy.experimental_local_results(part)])
+    def joined(self, shares):
+        """The rows of every replica's share as one array."""
+        return np.concatenate(self.strategy.experimental_local_results(shares))
 
     def grow(self, prefix, *, seed=42, images=None, temperature=1.0, top_k=None, top_p=None):
         """Draw one batch of images row by row.
@@ -191,20 +165,18 @@ class Sampler:
         """
         prefix, choice = self.checked(prefix), checked_choice(temperature, top_k, top_p)
         (n, p), h = prefix.shape, self.model.hparams
-        parts = self.parts(prefix, images, seed)
-        states, us = [(tokens, self.prefill(given)) for tokens, given, _ in parts], [u for _, _, u in parts]
+        tokens, given, u = self.inputs(prefix, images, seed)
+        caches = self.prefill(given)
         starts = [p, *range((p // h.n_px + 1) * h.n_px, h.n_positions, h.n_px)]
-        with concurrent.futures.ThreadPoolExecutor(len(states)) as pool:
-            for span in itertools.pairwise([*starts, h.n_positions]):
-                start, stop = map(tf.constant, span)
-                running = [pool.submit(self.advance, *state, start, stop, u, choice) for state, u in zip(states, us)]
-                states = [future.result() for future in running]
-                yield self.joined(tokens for tokens, _ in states)[:n, : span[1]]
+        for span in itertools.pairwise([*starts, h.n_positions]):
+            with as_traced():
+                tokens, caches = self.advance(tokens, caches, *map(tf.constant, span), u, choice)
+            yield self.joined(tokens)[:n, : span[1]]
 
     def whole(self, prefix, *, seed=42, images=None, temperature=1.0, top_k=None, top_p=None):
         """`grow` in one go: yields int32 tokens [n, n_positions] once."""
         prefix, choice = self.checked(prefix), checked_choice(temperature, top_k, top_p)
-        yield self.joined(self.image(*part, choice) for part in self.parts(prefix, images, seed))[: len(prefix)]
+        yield self.joined(self.image(*self.inputs(prefix, images, seed), choice))[: len(prefix)]
 
     def draw(self, n_samples=None, *, prefix=None, images=None, n_batch=32, progress=None, **options):
         """Draw images.

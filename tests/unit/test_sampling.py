@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src import sampling
+from src import cache, sampling
 from src.config import InputError
+from src.model import block
 from src.sampling import Sampler, pick, uniforms
 from tests.conftest import TINY, random_model, random_tokens
 
@@ -47,20 +48,21 @@ def test_cached_equals_uncached(model, given, chunk, compiled, monkeypatch):
 def test_cached_logits_equal_uncached(model, given, compiled):
     X = random_tokens(3)
     sampler = Sampler(model, compiled=compiled)
-    h, caches = model.features(X[:, :given], attends=filling(sampler)) if given else ([], sampler.prefill(X[:, :0]))
+    h, caches = model.features(X[:, :given], blocks=filling(sampler)) if given else ([], sampler.prefill(X[:, :0]))
     logits = [model.gen_logits(h)] if given else []
     for t in range(given, TINY.n_positions):
-        step = functools.partial(sampling.cached_attend, at=tf.constant(t), compiled=compiled)
-        attends = [functools.partial(step, cache=cache) for cache in caches]
-        h, caches = model.features(X[:, max(t - 1, 0)][:, None], first=tf.constant(t), attends=attends)
+        place = cache.place_of(tf.constant(t), sampler.cache_shape(3), compiled)
+        step = functools.partial(cache.cached_block, place=place, compiled=compiled)
+        blocks = [functools.partial(step, caches=parts) for parts in caches]
+        h, caches = model.features(X[:, max(t - 1, 0)][:, None], first=tf.constant(t), blocks=blocks)
         logits.append(model.gen_logits(h))
     expected = model(X)["gen_logits"].numpy()
     assert np.abs(np.concatenate(logits, axis=1) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def filling(sampler):
-    attend = functools.partial(sampling.filling_attend, chunks=sampler.chunks, size=sampler.size)
-    return [attend] * TINY.n_layer
+    attend = functools.partial(cache.filling_attend, parts=1, chunks=sampler.chunks, size=sampler.size)
+    return [functools.partial(block, attend=attend)] * TINY.n_layer
 
 
 def test_same_images_for_any_batch_size(model):
