@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Draw images from an Image GPT, or complete your own: `python sample.py --image photo.jpg --keep_rows 16`."""
 
+import importlib
 from pathlib import Path
 
 from src import cli
@@ -48,7 +49,7 @@ def given_pixels(args, hparams):
 
 
 def draw(args, model, clusters, strategy):
-    """Draw what the flags ask for and write PNGs, sheets and tokens."""
+    """Draw what the flags ask for and write PNGs, sheets and tokens: the paths of the single PNGs."""
     import numpy as np
 
     from src import data, sampling, utils
@@ -71,9 +72,8 @@ def draw(args, model, clusters, strategy):
         data.save_array(args.save_tokens, tokens.astype(data.token_type(len(clusters))))
     pictures = utils.color_dequantize(tokens, clusters, n_px)
     if args.image:
-        write_completions(args, originals, utils.color_dequantize(known, clusters, n_px), given, pictures)
-    else:
-        write_samples(args, pictures)
+        return write_completions(args, originals, utils.color_dequantize(known, clusters, n_px), given, pictures)
+    return write_samples(args, pictures)
 
 
 def read_photos(args, clusters, n_px):
@@ -101,10 +101,12 @@ def write_samples(args, pictures):
     from src import images
 
     folder, n_px = Path(args.save_dir), pictures.shape[1]
-    for i, picture in enumerate(pictures):
-        images.write_png(folder / f"sample_{i}.png", picture)
+    paths = [folder / f"sample_{i}.png" for i in range(len(pictures))]
+    for path, picture in zip(paths, pictures):
+        images.write_png(path, picture)
     images.write_png(folder / "samples.png", images.sheet(pictures, scale=tile_scale(n_px)))
     print(f"{folder / 'samples.png'}: {len(pictures)} images of {n_px}x{n_px}")
+    return paths
 
 
 def write_completions(args, originals, quantized, given, pictures):
@@ -114,24 +116,21 @@ def write_completions(args, originals, quantized, given, pictures):
     """
     import numpy as np
 
-    from src import images
+    from src import files, images
 
     folder, n_px = Path(args.save_dir), pictures.shape[1]
-    names = unique([Path(path).stem for path in args.image])
+    paths, names = [], files.unique([Path(path).stem for path in args.image])
     for name, original, reduced, drawn in zip(names, originals, quantized, np.split(pictures, len(names))):
         shown = np.where(np.arange(n_px**2).reshape(n_px, n_px, 1) < given, reduced, np.uint8(UNKNOWN))
         tiles = images.enlarged(np.stack([reduced, shown, *drawn]), tile_scale(n_px))
         for i, picture in enumerate(drawn):
-            images.write_png(folder / f"{name}_completion_{i}.png", picture)
+            paths.append(folder / f"{name}_completion_{i}.png")
+            images.write_png(paths[-1], picture)
         sheet = images.sheet(np.stack([original, *tiles]), columns=min(3 + len(drawn), 10))
         path = folder / f"{name}_completions.png"
         images.write_png(path, sheet)
         print(f"{path}: {len(drawn)} completions of {n_px}x{n_px}, {given} of {n_px**2} pixels given")
-
-
-def unique(names):
-    """The names, those that came before with a number behind."""
-    return [f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
+    return paths
 
 
 def parse(argv):
@@ -140,6 +139,7 @@ def parse(argv):
     cli.add_checkpoint_flags(p)
     cli.add_dtype_flag(p)
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images go")
+    p.add_argument("--upscale", choices=["espcn"], help="enlarge the images, too, as `espcn.py --upscale` does")
     p.add_argument("--seed", type=cli.natural, default=42, help="image i depends on the seed and i alone")
     cli.add_device_flags(p)
     return p.parse_args(argv)
@@ -154,7 +154,10 @@ def main(argv=None):
     strategy, prefix = cli.find_devices(args), cli.find_checkpoint(args)
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)
-    draw(args, model, cli.load_palette(args, prefix, model.hparams.n_vocab), strategy)
+    paths = draw(args, model, cli.load_palette(args, prefix, model.hparams.n_vocab), strategy)
+    if args.upscale:
+        upscaler = importlib.import_module(args.upscale)
+        return upscaler.main(["--upscale", *map(str, paths), "--save_dir", args.save_dir])
 
 
 if __name__ == "__main__":

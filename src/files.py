@@ -10,9 +10,9 @@ from src.config import InputError
 
 @contextlib.contextmanager
 def whole(path):
-    """A path beside `path` to write to: moved into place at the end, removed after an error."""
+    """A path beside `path` with its ending to write to: moved into place at the end, removed after an error."""
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".part-{path.name}")
     try:
         yield part
         os.replace(part, path)
@@ -33,3 +33,8 @@ def read_json(path):
         raise InputError(f"{path}: no such file") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
+
+
+def unique(names):
+    """The names, those that came before with a number behind."""
+    return [f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]

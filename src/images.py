@@ -1,4 +1,7 @@
-"""PNG files and sheets of images."""
+"""PNG files, sheets of images, plots."""
+
+import json
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
@@ -28,3 +31,21 @@ def sheet(images, *, columns=None, scale=1, gap=2):
         y, x = i // columns * height + gap, i % columns * width + gap
         canvas[y : y + height - gap, x : x + width - gap] = image
     return canvas
+
+
+def plot_log(path, log):
+    """Plot every figure of a run's log.jsonl over its steps, one axis each, into a PNG."""
+    from matplotlib.figure import Figure
+
+    curves = {}
+    for entry in map(json.loads, Path(log).read_text().splitlines()):
+        step = entry.pop("step")
+        for name, value in entry.items():
+            curves.setdefault(name, []).append((step, value))
+    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
+    for axis, (name, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
+        axis.plot(*zip(*points))
+        axis.set(xlabel="step", title=name)
+        axis.grid(alpha=0.3)
+    with whole(path) as part:
+        figure.savefig(part, format="png", dpi=100)

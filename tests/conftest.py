@@ -1,8 +1,10 @@
 """Shared fixtures: a tiny model, the release's golden results, and commands run as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from src import cli
@@ -66,6 +68,17 @@ def run_command(*args, check=True, **env):
     if check:
         assert result.returncode == 0, result.stderr
     return result
+
+
+def kill_when(path, *args):
+    """Run `python args...` from the project's root and kill it, as the kernel would, as soon as `path` is there."""
+    command = [sys.executable, *map(str, args)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def run_here(main, args, capsys):

@@ -1,12 +1,7 @@
 """run.py as its users run it: the lines, the files, the exit codes."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import run
-from tests.conftest import ROOT, TINY, files, run_command, run_here
+from tests.conftest import TINY, files, kill_when, run_command, run_here
 
 SIZES = ["--n_px", 4, "--n_embd", 8, "--n_head", 2, "--n_layer", 2]
 
@@ -23,7 +18,7 @@ def where(project):
     return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
 
 
-@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py"])
+@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py", "espcn.py"])
 def test_help_does_not_wait_for_tensorflow(command):
     result = run_command("-X", "importtime", command, "--help")
     assert "usage: " in result.stdout
@@ -69,13 +64,8 @@ def variables(prefix):
 def test_killed_and_started_again_ends_with_the_same_weights(project):
     unbroken, broken = project / "unbroken", project / "broken"
     run_command(*training(project, unbroken))
-    command = [sys.executable, *map(str, training(project, broken))]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (broken / "state" / "ckpt-10.index").exists():
-        assert process.poll() is None
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and not (broken / "model.ckpt-40.index").exists()
+    kill_when(broken / "state" / "ckpt-10.index", *training(project, broken))
+    assert not (broken / "model.ckpt-40.index").exists()
     again = run_command(*training(project, broken))
     assert int(re.search(r"step (\d+) to 40", again.stdout)[1]) >= 5  # the last whole state
     a, b = variables(unbroken / "model.ckpt-40"), variables(broken / "model.ckpt-40")

@@ -142,3 +142,14 @@ def test_flags_of_a_photo_need_one(project, capsys, flag):
     value = {"--crop": "0,0,4,4"}.get(flag, 2)
     code, stderr = run_here(sample.main, [*where(project), flag, value], capsys)
     assert code == 1 and stderr == f"sample.py: {flag}: name the photo to complete with --image\n"
+
+
+def test_enlarges_what_it_drew(project):
+    sample.main(
+        [
+            str(x)
+            for x in ["--ckpt_path", project / "tiny", "--n_samples", 2, "--upscale", "espcn", "--save_dir", project]
+        ]
+    )
+    assert [Image.open(project / f"sample_{i}_x4.png").size for i in range(2)] == [(16, 16)] * 2
+    assert (project / "espcn.png").exists()

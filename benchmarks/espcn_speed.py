@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Is ESPCN as fast here as the same network in PyTorch and in onnxruntime?
+
+Luma in, 1920x1080 out, float32, CPU, the same random weights, outputs compared. Each measurement is a process of its
+own, the sides taking turns; reported is the fastest of the repetitions.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.child import run_child  # noqa: E402
+
+WIDTH, HEIGHT, CONTEXT = 1920, 1080, 4
+SIDES = {"ours": "this project", "torch": "PyTorch", "onnx": "onnxruntime"}
+
+
+def image(scale):
+    """Low resolution [1, h + 8, w + 8, 1] in 0..1."""
+    shape = [1, HEIGHT // scale + 2 * CONTEXT, WIDTH // scale + 2 * CONTEXT, 1]
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def network(scale):
+    """Our network; its weights are random numbers, the same every time."""
+    from src.cli import import_tensorflow
+
+    import_tensorflow()
+    from src.superres.espcn import espcn
+
+    net, rng = espcn(scale), np.random.default_rng(1)
+    net.set_weights([0.05 * rng.standard_normal(w.shape, np.float32) for w in net.get_weights()])
+    return net
+
+
+def ours(scale):
+    """A function that runs this project's network on its image: [1080, 1920]."""
+    net = network(scale)
+    import tensorflow as tf
+
+    from src.superres.upscale import Upscaler
+
+    upscaler, x = Upscaler(net), tf.constant(image(scale))
+    forward = tf.function(lambda x: upscaler.network(x, upscaler.bands(HEIGHT // scale)), autograph=False)
+    return lambda: forward(x).numpy()[0, ..., 0]
+
+
+def torch(scale):
+    """The same in PyTorch."""
+    import torch
+    from torch.nn import functional as F
+
+    tensors = [
+        torch.tensor(np.moveaxis(w, [-1, -2], [0, 1]) if w.ndim == 4 else w) for w in network(scale).get_weights()
+    ]
+    x = torch.tensor(image(scale)[..., 0])[None]
+
+    @torch.inference_mode()
+    def forward():
+        y = 2 * x - 1
+        for kernel, bias in zip(tensors[:4:2], tensors[1:4:2]):
+            y = torch.tanh(F.conv2d(y, kernel, bias))
+        return F.pixel_shuffle(F.conv2d(y, *tensors[4:]), scale)[0, 0].numpy()
+
+    return forward
+
+
+def onnx(scale):
+    """The same in onnxruntime."""
+    net = network(scale)
+    import onnxruntime
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, x = str(Path(folder) / "net.onnx"), image(scale)
+        net(x[:, :32, :32])
+        net.export(path, format="onnx", input_signature=[tf.TensorSpec([1, None, None, 1])], verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: x})[0][0, ..., 0]
+
+
+def child(side, scale, repeats):
+    """Measure one side in this process: the fastest seconds, and a few pixels, as JSON on standard output."""
+    call, seconds = {"ours": ours, "torch": torch, "onnx": onnx}[side](scale), []
+    pixels = call()[::270, ::480].tolist()  # the first call traces and allocates
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": min(seconds), "pixels": pixels}))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--repeats", type=int, default=10, help="timed calls in each process")
+    p.add_argument("--rounds", type=int, default=2, help="processes for each side")
+    p.add_argument("--child", nargs=2, metavar=("SIDE", "SCALE"), help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.child:
+        return child(args.child[0], int(args.child[1]), args.repeats)
+    print(f"ESPCN, {WIDTH}x{HEIGHT} out, luma, float32, CPU\n")
+    print(
+        f"{'scale':5}" + "".join(f"{name:>16}" for name in SIDES.values()) + "   ours against the faster of the others"
+    )
+    for scale in (2, 3, 4):
+        done = {side: [] for side in SIDES}
+        for side in list(SIDES) * args.rounds:
+            done[side].append(run_child(__file__, "--repeats", args.repeats, "--child", side, scale))
+        for side in SIDES:
+            np.testing.assert_allclose(done[side][0]["pixels"], done["ours"][0]["pixels"], atol=1e-4)
+        best = {side: min(run["seconds"] for run in runs) for side, runs in done.items()}
+        cells = "".join(f"{1000 * s:>13.0f} ms" for s in best.values())
+        print(f"{scale:<5}{cells}{min(best['torch'], best['onnx']) / best['ours']:>8.2f}x", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Enlarges images with ESPCN, by default the newest samples of run.py; trains, evaluates and exports the network."""
+
+from src import cli
+from src.config import ROOT, InputError
+from src.superres import flags
+
+WEIGHTS = ROOT / "pretrained" / "espcn"
+
+
+def parse(argv):
+    p, group = flags.make_parser("espcn", __doc__, [2, 3, 4])
+    activations = ["tanh", "relu", "leaky_relu"]
+    group.add_argument("--activation", choices=activations, default="tanh", help="between the layers")
+    group.add_argument("--channels", choices=["y", "rgb"], default="y", help="of the network; y: chroma is bicubic")
+    return p.parse_args(argv)
+
+
+def bundled(scale, degradation):
+    """The file of the bundled network."""
+    if degradation == "palette" and scale != 4:
+        raise InputError(f"--degradation palette --scale {scale}: bundled is x4 alone; name a network with --weights")
+    return WEIGHTS / (f"x{scale}-palette.keras" if degradation == "palette" else f"x{scale}.keras")
+
+
+def train(args, clusters):
+    from src.superres import commands
+    from src.superres.espcn import espcn
+    from src.superres.upscale import Upscaler
+
+    strategy = cli.find_devices(args)
+    with strategy.scope():
+        net = espcn(args.scale, channels=len(args.channels), activation=args.activation, seed=args.seed)
+    upscaler = Upscaler(net)
+    pairs, valid = commands.training_set(args, upscaler, clusters, margin=upscaler.context)
+    commands.train(args, upscaler, pairs, valid, strategy, activation=args.activation, channels=args.channels)
+
+
+def main(argv=None):
+    return flags.run(parse(argv), "espcn", bundled, train)
+
+
+if __name__ == "__main__":
+    cli.run(main)

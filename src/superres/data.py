@@ -1,0 +1,116 @@
+"""Photographs to pairs of low and high resolution, made while training."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from src.config import InputError
+from src.data import UNREADABLE, open_image
+from src.metrics import luma
+from src.sources import ENDINGS
+from src.utils import color_dequantize, color_quantize
+
+SHRINKS = (1.0, 0.6, 0.45, 0.33, 0.25)  # a photograph made smaller is sharper: better pairs than the original alone
+POOL = 64  # photographs, in one size each, held in memory at a time
+ROUND = 512  # batches drawn from one pool
+
+
+def image_files(folder):
+    """The image files below a folder in order of name, or InputError where there is none."""
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in ENDINGS)
+    if not paths:
+        raise InputError(f"{folder}: no image files there")
+    return paths
+
+
+def resized(image, width, height):
+    """A uint8 image [h, w, c] in another size by Pillow's bicubic filter, antialiased."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def low_resolution(image, scale):
+    """(the uint8 image [h, w, 3] cut to a multiple of the scale, the same at 1/scale of its size)."""
+    height, width = (n // scale * scale for n in image.shape[:2])
+    image = image[:height, :width]
+    return image, resized(image, width // scale, height // scale)
+
+
+def in_palette(image, clusters):
+    """A uint8 image [h, w, 3] in the nearest colours of a palette [colours, 3] in -1..1, as Image GPT sees it."""
+    tokens = color_quantize(image / np.float32(127.5) - 1, clusters).numpy()
+    return color_dequantize(tokens[:, None], clusters, 1).reshape(image.shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pairs:
+    """Random pairs of crops from photographs; a batch depends on the seed and its step alone.
+
+    Attributes:
+        paths: the photographs.
+        scale: how many times as large the high resolution is.
+        patch: height and width of a low-resolution crop without its margin.
+        margin: pixels of context around it, which the network's unpadded convolutions use up.
+        channels: `y` for luma, `rgb`.
+        clusters: a palette [colours, 3] in -1..1 that low resolution is reduced to, or None.
+        share: of the crops that are reduced.
+        seed: of photographs, places, flips and turns.
+    """
+
+    paths: tuple
+    scale: int
+    patch: int = 17
+    margin: int = 0
+    channels: str = "y"
+    clusters: np.ndarray | None = None
+    share: float = 1.0
+    seed: int = 42
+
+    def batches(self, n_batch, first, stop):
+        """Yield (low [n, p + 2 m, p + 2 m, c], high [n, s p, s p, c]), float32 in 0..1, for the steps first..stop-1."""
+        for step in range(first, stop):
+            pool = self.pool(step // ROUND)
+            rng = np.random.default_rng([self.seed, 1, step])
+            low, high = zip(*(self.crop(pool[rng.integers(len(pool))], rng) for _ in range(n_batch)))
+            yield np.stack(low), np.stack(high)
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019
+    def pool(self, turn):
+        """Low (clean and reduced) and high resolution of up to POOL photographs in one of their sizes."""
+        rng = np.random.default_rng([self.seed, 0, turn])
+        sizes = [(path, shrink) for path in self.paths for shrink in SHRINKS]
+        chosen = [sizes[i] for i in rng.permutation(len(sizes))[:POOL]]
+        pool = [pair for path, shrink in chosen if (pair := self.pair(path, shrink))]
+        if not pool:
+            raise InputError(f"{self.paths[0]}: no photograph is readable and large enough for crops")
+        return pool
+
+    def pair(self, path, shrink):
+        """(low resolution clean, the same reduced to the palette, high resolution); None if unreadable or too small."""
+        try:
+            photo = open_image(path)
+        except UNREADABLE:
+            return None
+        size = [round(n * shrink) for n in photo.size]
+        high, low = low_resolution(np.asarray(photo.resize(size, Image.Resampling.BICUBIC)), self.scale)
+        if min(low.shape[:2]) < self.patch + 2 * self.margin:
+            return None
+        reduced = low if self.clusters is None else in_palette(low, self.clusters)
+        return tuple(self.numbers(x) for x in (low, reduced, high))
+
+    def numbers(self, image):
+        """A uint8 image [h, w, 3] as float32 [h, w, c] in 0..1, luma in 16/255..235/255."""
+        return np.float32(luma(image)[..., None] if self.channels == "y" else image) / 255
+
+    def crop(self, pair, rng):
+        """One crop, flipped and turned at random."""
+        clean, reduced, high = pair
+        low = reduced if rng.random() < self.share else clean
+        side = self.patch + 2 * self.margin
+        y, x = rng.integers(0, [low.shape[0] - side + 1, low.shape[1] - side + 1])
+        top, left, inner = (y + self.margin) * self.scale, (x + self.margin) * self.scale, self.patch * self.scale
+        turns, flip = rng.integers(4), 1 - 2 * rng.integers(2)
+        cut = low[y : y + side, x : x + side], high[top : top + inner, left : left + inner]
+        return [np.rot90(a, turns)[:, ::flip] for a in cut]

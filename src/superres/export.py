@@ -1,0 +1,85 @@
+"""A trained network in the formats that other programs run: one image in, the enlarged one out."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from src.config import InputError
+
+TOLERANCE = 1e-3  # of pixels in 0..1: a quarter of a grey level
+
+
+def whole_image(upscaler):
+    """A Keras model [b, h, w, c] -> [b, scale * h, scale * w, c] in 0..1 that reflects the image's borders itself.
+
+    h and w are more than `upscaler.context`.
+    """
+    m, r, c = upscaler.context, upscaler.scale, upscaler.net.input_shape[-1]
+    inputs = keras.Input([None, None, c])
+    y = upscaler.net(keras.ops.pad(inputs, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect"))
+    surplus = (upscaler.net.compute_output_shape([1, 64, 64, c])[1] - r * (64 - 2 * m)) // 2
+    return keras.Model(inputs, y[:, surplus:-surplus, surplus:-surplus] if surplus else y, name=upscaler.net.name)
+
+
+def export_network(upscaler, kind, path):
+    """Write a network to `path` as `saved_model`, `onnx` or `litert`, and check that it gives the same pixels.
+
+    Raises:
+        InputError: no such format, an unsuitable or existing path, a package that is missing, or other pixels.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"--export {kind}: must be one of {', '.join(FORMATS)}")
+    path, (keras_format, ending, run) = Path(path), FORMATS[kind]
+    if path.suffix != ending and ending:
+        raise InputError(f"--export {kind} {path}: the name must end in {ending}")
+    if path.exists():
+        raise InputError(f"--export {kind} {path}: is there already; name another path")
+    model = whole_image(upscaler)
+    x = np.random.default_rng(0).random([1, 24, 20, model.input_shape[-1]], np.float32)
+    expected = model(x).numpy()
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            model.export(part, format=keras_format, verbose=False)
+            difference = np.abs(run(str(part), x) - expected).max()
+            if difference > TOLERANCE:
+                raise InputError(f"--export {kind}: pixels differ by {difference:.2g} from the network's; not written")
+            shutil.move(part, path)
+    except ImportError as error:
+        raise InputError(f"--export {kind}: needs the package {error.name}; install it with pip") from error
+    except OSError as error:
+        raise InputError(f"--export {kind} {path}: cannot be written ({error.strerror})") from error
+    print(f"{path}: {kind} of {upscaler.net.name} x{upscaler.scale}, pixels within {difference:.1g} of the network's")
+
+
+def run_saved_model(path, x):
+    model = tf.saved_model.load(path)
+    return model.serve(tf.constant(x)).numpy()
+
+
+def run_onnx(path, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+def run_litert(path, x):
+    interpreter = tf.lite.Interpreter(model_path=path)
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+FORMATS = {  # Keras' name of it, ending of the file, how to run it
+    "saved_model": ("tf_saved_model", "", run_saved_model),
+    "onnx": ("onnx", ".onnx", run_onnx),
+    "litert": ("litert", ".tflite", run_litert),
+}
