@@ -2,10 +2,13 @@
 """Enlarges images with ESPCN, by default the newest samples of run.py; trains, evaluates and exports the network."""
 
 from src import cli
-from src.config import ROOT, InputError
+from src.config import ROOT
 from src.superres import flags
 
-WEIGHTS = ROOT / "pretrained" / "espcn"
+FOLDER = ROOT / "pretrained" / "espcn"
+BUNDLED = {(scale, "clean"): FOLDER / f"x{scale}.keras" for scale in (2, 3, 4)} | {
+    (4, "palette"): FOLDER / "x4-palette.keras"
+}
 
 
 def parse(argv):
@@ -14,13 +17,6 @@ def parse(argv):
     group.add_argument("--activation", choices=activations, default="tanh", help="between the layers")
     group.add_argument("--channels", choices=["y", "rgb"], default="y", help="of the network; y: chroma is bicubic")
     return p.parse_args(argv)
-
-
-def bundled(scale, degradation):
-    """The file of the bundled network."""
-    if degradation == "palette" and scale != 4:
-        raise InputError(f"--degradation palette --scale {scale}: bundled is x4 alone; name a network with --weights")
-    return WEIGHTS / (f"x{scale}-palette.keras" if degradation == "palette" else f"x{scale}.keras")
 
 
 def train(args, clusters):
@@ -33,11 +29,13 @@ def train(args, clusters):
         net = espcn(args.scale, channels=len(args.channels), activation=args.activation, seed=args.seed)
     upscaler = Upscaler(net)
     pairs, valid = commands.training_set(args, upscaler, clusters, margin=upscaler.context)
-    commands.train(args, upscaler, pairs, valid, strategy, activation=args.activation, channels=args.channels)
+    commands.train(
+        args, upscaler, pairs, valid, strategy, name="espcn", activation=args.activation, channels=args.channels
+    )
 
 
 def main(argv=None):
-    return flags.run(parse(argv), "espcn", bundled, train)
+    return flags.run(parse(argv), "espcn", BUNDLED, train)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def parse(argv):
     cli.add_checkpoint_flags(p)
     cli.add_dtype_flag(p)
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images go")
-    p.add_argument("--upscale", choices=["espcn"], help="enlarge the images, too, as `espcn.py --upscale` does")
+    p.add_argument("--upscale", choices=["espcn", "srgan"], help="enlarge the images, too, as espcn.py or srgan.py")
     p.add_argument("--seed", type=cli.natural, default=42, help="image i depends on the seed and i alone")
     cli.add_device_flags(p)
     return p.parse_args(argv)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -18,3 +19,13 @@ def run_child(script, *args):
     if done.returncode:
         sys.exit(f"{' '.join(map(str, args))}: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def fastest(call, repeats):
+    """(what the first call returns, the fastest seconds of `repeats` more)."""
+    first, seconds = call(), []  # the first one traces and allocates
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return first, min(seconds)

@@ -27,8 +27,8 @@ def train(pairs, valid, folder, optimizer, activation, lr, epochs):
     import tensorflow as tf
 
     from src.runs import RunFolder
-    from src.superres.commands import load_network
     from src.superres.espcn import espcn
+    from src.superres.networks import load_network
     from src.superres.training import Recipe, train_pixels
     from src.superres.upscale import Upscaler
 

@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.child import run_child  # noqa: E402
+from benchmarks.child import fastest, run_child  # noqa: E402
 
 WIDTH, HEIGHT, CONTEXT = 1920, 1080, 4
 SIDES = {"ours": "this project", "torch": "PyTorch", "onnx": "onnxruntime"}
@@ -90,13 +89,8 @@ def onnx(scale):
 
 def child(side, scale, repeats):
     """Measure one side in this process: the fastest seconds, and a few pixels, as JSON on standard output."""
-    call, seconds = {"ours": ours, "torch": torch, "onnx": onnx}[side](scale), []
-    pixels = call()[::270, ::480].tolist()  # the first call traces and allocates
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": min(seconds), "pixels": pixels}))
+    result, seconds = fastest({"ours": ours, "torch": torch, "onnx": onnx}[side](scale), repeats)
+    print(json.dumps({"seconds": seconds, "pixels": result[::270, ::480].tolist()}))
 
 
 def main():

@@ -43,3 +43,13 @@ def distributed(strategy, batches, signature):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return iter(strategy.experimental_distribute_dataset(dataset.with_options(options)))
+
+
+def summed(strategy, replica):
+    """A `tf.function` from one distributed batch to what `replica` makes of each device's part of it, summed."""
+
+    @tf.function
+    def step(inputs):
+        return strategy.reduce("sum", strategy.run(replica, args=inputs), axis=None)
+
+    return step

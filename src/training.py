@@ -8,7 +8,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from src.checkpoint import load_model, save_model
-from src.distribute import distributed
+from src.distribute import distributed, summed
 from src.evaluation import Evaluator
 from src.model import ImageGPT
 from src.runs import RunFolder
@@ -92,11 +92,7 @@ def make_step(model, optimizer, strategy, n_batch):
         optimizer.apply(tape.gradient(scaled, variables), variables)
         return loss
 
-    @tf.function
-    def step(inputs):
-        return strategy.reduce("sum", strategy.run(replica, args=inputs), axis=None)
-
-    return step
+    return summed(strategy, replica)
 
 
 class Run:

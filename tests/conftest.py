@@ -13,6 +13,7 @@ cli.import_tensorflow()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from src.checkpoint import load_model, save_model  # noqa: E402
 from src.config import HParams  # noqa: E402
@@ -58,6 +59,24 @@ def project(tmp_path):
         np.save(tmp_path / f"tokens_{split}X.npy", random_tokens(13, seed=i))
         np.save(tmp_path / f"tokens_{split}Y.npy", np.eye(3, dtype=np.float32)[np.arange(13) % 3])
     return tmp_path
+
+
+def photo(height=60, width=80, seed=0):
+    """A smooth image with edges, uint8 [height, width, 3]."""
+    y, x = np.mgrid[:height, :width]
+    waves = np.sin(x / 6 + seed)[..., None] * np.cos(y / 5)[..., None] * [1, 0.7, -0.8]
+    disc = ((x - width / 2) ** 2 + (y - height / 2) ** 2 < 150)[..., None] * [60, -40, 30]
+    return (128 + 60 * waves + disc).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder `photos` with three photographs of 110x90."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(photo(90, 110, i)).save(folder / f"{i}.png")
+    return folder
 
 
 def run_command(*args, check=True, **env):

@@ -1,12 +1,10 @@
 """What espcn.py and srgan.py do with a trained network: upscale files, score photographs, export."""
 
-import functools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -18,15 +16,15 @@ from src.files import unique, write_json
 from src.runs import RunFolder
 from src.sources import ENDINGS
 from src.superres.data import Pairs, image_files, resized
+from src.superres.networks import load_network
 from src.superres.pictures import as_rgb, write_image
+from src.superres.sheets import side_by_side, write_sheet
 from src.superres.training import Recipe, train_pixels, validation_pairs
-from src.superres.upscale import Upscaler, upscale_files
+from src.superres.upscale import upscale_files
 
 FEW = 512
-FILTERS = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
 SHOWN = 8  # images on a sheet
-TILE = 256  # pixels of a tile on it, at most
 PROTOCOL = (
     "low resolution: Pillow's bicubic, antialiased, 8 bits; scored: luma of BT.601 (16..235), peak 255, "
     "{scale} border pixels cut off, output rounded to 8 bits; SSIM: Gaussian window 11, sigma 1.5"
@@ -46,7 +44,6 @@ def chosen_by_picture(load, fixed, palettes):
     if fixed:
         upscaler = load(fixed)
         return lambda picture: upscaler
-    load = functools.cache(load)
 
     def choose(picture):
         colours = picture.colours if picture.colours.shape[2] == 3 else picture.colours[..., 0]
@@ -54,25 +51,6 @@ def chosen_by_picture(load, fixed, palettes):
         return load("palette" if few else "clean")
 
     return choose
-
-
-def load_network(path, scale=None):
-    """The Upscaler of a .keras file.
-
-    Raises:
-        InputError: no such file, not a network of ours, or one of another scale.
-    """
-    import src.superres.espcn  # noqa: F401  registers the layer
-
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        upscaler = Upscaler(keras.models.load_model(path, compile=False))
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a network of this project ({str(error).splitlines()[0]})") from error
-    if scale not in (None, upscaler.scale):
-        raise InputError(f"{path}: a network for x{upscaler.scale}, but --scale {scale} was given")
-    return upscaler
 
 
 def find_images(paths):
@@ -92,12 +70,13 @@ def find_images(paths):
     return found
 
 
-def upscale(paths, upscaler_for, folder, name):
+def upscale(paths, upscaler_for, folder, name, beside):
     """Write NAME_x4.png for every image file and a sheet of input, bicubic and the network's output side by side.
 
     Args:
         upscaler_for: a function of a `Picture` that returns the `Upscaler` to use.
         name: of the sheet, without the ending.
+        beside: name to another such function, whose network's output stands on the sheet, too.
 
     Returns:
         Exit code: 1 if a file could not be read (named on standard error), else 0.
@@ -118,36 +97,14 @@ def upscale(paths, upscaler_for, folder, name):
             for _, error, _ in batch[len(done) :]:
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
                 failed += 1
-            for _, picture, enlarged in done[: SHOWN - len(rows) // 3]:
-                rows += side_by_side(as_rgb(picture.colours), enlarged, enlarged.height // picture.colours.shape[0])
+            for _, picture, enlarged in done[: SHOWN - len(rows)]:
+                low, others = as_rgb(picture.colours), [choose(picture) for choose in beside.values()]
+                rows.append(side_by_side(low, [enlarged], enlarged.height // low.shape[0], others))
     if rows:
-        columns = 3 if len(rows) < 12 else 6
-        images.write_png(folder / f"{name}.png", images.sheet(on_white(rows), columns=columns))
+        write_sheet(folder / f"{name}.png", rows)
         print(f"{last}: the last of {len(paths) - failed} images")
-        print(f"{folder / name}.png: input, bicubic, {name}, from left to right")
+        print(f"{folder / name}.png: {', '.join(['input', 'bicubic', *beside, name])}, from left to right")
     return 1 if failed else 0
-
-
-def side_by_side(low, enlarged, scale):
-    """The middle of the input (nearest), bicubic and the Pillow image made of it, uint8 [h, w, 3] each."""
-    h, w = (min(n, max(1, TILE // scale)) for n in low.shape[:2])
-    y, x = (low.shape[0] - h) // 2, (low.shape[1] - w) // 2
-    size, box = (w * scale, h * scale), (x, y, x + w, y + h)
-    nearest, bicubic = (Image.fromarray(low).resize(size, filter, box=box) for filter in FILTERS)
-    middle = enlarged.crop([scale * edge for edge in box])
-    if middle.mode != "I;16":
-        middle = middle.convert("RGBA").convert("RGB")
-    return [np.asarray(nearest), np.asarray(bicubic), as_rgb(np.asarray(middle).reshape(*size[::-1], -1))]
-
-
-def on_white(tiles):
-    """Images of several sizes [n, h, w, 3], each in the middle of a white one as large as the largest."""
-    h, w = (max(t.shape[i] for t in tiles) for i in (0, 1))
-    canvas = np.full([len(tiles), h, w, 3], 255, np.uint8)
-    for place, tile in zip(canvas, tiles):
-        y, x = (h - tile.shape[0]) // 2, (w - tile.shape[1]) // 2
-        place[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    return canvas
 
 
 def evaluate(paths, upscaler, clusters=None, n_px=None, json_path=None):
@@ -204,23 +161,56 @@ def training_set(args, upscaler, clusters, margin):
     photos, valid = training_photos(args.train, args.valid)
     channels = "y" if upscaler.net.input_shape[-1] == 1 else "rgb"
     share = SHARES[args.degradation]
-    pairs = Pairs(tuple(photos), upscaler.scale, args.patch, margin, channels, clusters, share, args.seed)
+    pairs = Pairs(
+        tuple(photos),
+        upscaler.scale,
+        args.patch,
+        margin,
+        channels,
+        clusters,
+        share,
+        args.seed,
+        args.augment == "varied",
+    )
+    pairs.pool(0)  # complains now, not when a network has been built for crops that no photograph has room for
     known = validation_pairs(map(read_image, valid), upscaler.scale, clusters if share == 1 else None, args.n_px)
     return pairs, list(known)
 
 
-def train(args, upscaler, pairs, valid, strategy, **what):
-    """Train by the flags in `save_dir`/NAME_xN; print the best PSNR beside bicubic's, and plot the run.
+def train(args, upscaler, pairs, valid, strategy, name, **what):
+    """Train on pixels by the flags in `save_dir`/NAME_xN; print the best PSNR beside bicubic's, and plot the run.
 
     Args:
         what: settings of the network that its weights depend on.
+
+    Raises:
+        InputError: --weights is another network.
     """
+    if args.weights:
+        start_from(args.weights, upscaler)
     recipe = Recipe(args.optimizer, args.lr, args.epochs, args.steps, args.n_batch, args.patience)
-    name = f"{upscaler.net.name}_x{upscaler.scale}"
-    what |= {k: getattr(args, k) for k in ("degradation", "patch", "seed")}
-    run = RunFolder(Path(args.save_dir) / name, {"network": what, "recipe": asdict(recipe)})
+    run = run_folder(args, f"{name}_x{upscaler.scale}", recipe, **what)
     best = train_pixels(upscaler, pairs, valid, recipe, run, strategy)
+    finish(run, "best.keras", best, upscaler.scale, valid)
+
+
+def start_from(path, upscaler):
+    """Give an upscaler's network the weights of the same network in a file."""
+    weights = load_network(path, upscaler.scale).net.get_weights()
+    if [w.shape for w in weights] != [w.shape for w in upscaler.net.get_weights()]:
+        raise InputError(f"--weights {path}: another network than the one that the flags describe")
+    upscaler.net.set_weights(weights)
+
+
+def run_folder(args, name, recipe, **what):
+    """The `RunFolder` in `save_dir` of a run by the flags."""
+    what |= {k: getattr(args, k) for k in ("weights", "degradation", "patch", "augment", "seed")}
+    return RunFolder(Path(args.save_dir) / name, {"network": what, "recipe": asdict(recipe)})
+
+
+def finish(run, name, psnr, scale, valid):
+    """Plot a run and print what its network, the file `name`, reaches."""
     enlarged = [resized(low, *high.shape[1::-1]) for low, high in valid]
-    bicubic = np.mean([metrics.psnr(x, high, border=upscaler.scale) for x, (_, high) in zip(enlarged, valid)])
+    bicubic = np.mean([metrics.psnr(x, high, border=scale) for x, (_, high) in zip(enlarged, valid)])
     images.plot_log(run.path / "log.png", run.path / "log.jsonl")
-    print(f"{run.path / 'best.keras'}: {best:.2f} dB on {len(valid)} photographs, bicubic {bicubic:.2f} dB")
+    print(f"{run.path / name}: {psnr:.2f} dB on {len(valid)} photographs, bicubic {bicubic:.2f} dB")

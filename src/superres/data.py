@@ -14,6 +14,7 @@ from src.sources import ENDINGS
 from src.utils import color_dequantize, color_quantize
 
 SHRINKS = (1.0, 0.6, 0.45, 0.33, 0.25)  # a photograph made smaller is sharper: better pairs than the original alone
+FADES = 0.3, 1.0  # contrast that is left
 POOL = 64  # photographs, in one size each, held in memory at a time
 ROUND = 512  # batches drawn from one pool
 
@@ -57,6 +58,8 @@ class Pairs:
         clusters: a palette [colours, 3] in -1..1 that low resolution is reduced to, or None.
         share: of the crops that are reduced.
         seed: of photographs, places, flips and turns.
+        varied: draw sizes between the SHRINKS, crops by area, and exchange, invert and fade colours, for networks that
+            are large enough to learn photographs by heart.
     """
 
     paths: tuple
@@ -67,13 +70,16 @@ class Pairs:
     clusters: np.ndarray | None = None
     share: float = 1.0
     seed: int = 42
+    varied: bool = False
 
     def batches(self, n_batch, first, stop):
         """Yield (low [n, p + 2 m, p + 2 m, c], high [n, s p, s p, c]), float32 in 0..1, for the steps first..stop-1."""
         for step in range(first, stop):
             pool = self.pool(step // ROUND)
             rng = np.random.default_rng([self.seed, 1, step])
-            low, high = zip(*(self.crop(pool[rng.integers(len(pool))], rng) for _ in range(n_batch)))
+            areas = np.array([high[..., 0].size for *_, high in pool], float)
+            pick = functools.partial(rng.choice, p=areas / areas.sum()) if self.varied else rng.integers
+            low, high = zip(*(self.crop(pool[pick(len(pool))], rng) for _ in range(n_batch)))
             yield np.stack(low), np.stack(high)
 
     @functools.lru_cache(maxsize=1)  # noqa: B019
@@ -82,6 +88,8 @@ class Pairs:
         rng = np.random.default_rng([self.seed, 0, turn])
         sizes = [(path, shrink) for path in self.paths for shrink in SHRINKS]
         chosen = [sizes[i] for i in rng.permutation(len(sizes))[:POOL]]
+        if self.varied:
+            chosen = [(path, rng.uniform(SHRINKS[-1], SHRINKS[0])) for path, _ in chosen]
         pool = [pair for path, shrink in chosen if (pair := self.pair(path, shrink))]
         if not pool:
             raise InputError(f"{self.paths[0]}: no photograph is readable and large enough for crops")
@@ -113,4 +121,13 @@ class Pairs:
         top, left, inner = (y + self.margin) * self.scale, (x + self.margin) * self.scale, self.patch * self.scale
         turns, flip = rng.integers(4), 1 - 2 * rng.integers(2)
         cut = low[y : y + side, x : x + side], high[top : top + inner, left : left + inner]
-        return [np.rot90(a, turns)[:, ::flip] for a in cut]
+        cut = [np.rot90(a, turns)[:, ::flip] for a in cut]
+        return recoloured(cut, rng) if self.varied else cut
+
+
+def recoloured(images, rng):
+    """Images [h, w, c] in 0..1 with the same exchange of channels, inversion and loss of contrast."""
+    order, contrast = rng.permutation(images[0].shape[-1]), np.float32(rng.uniform(*FADES))
+    black = np.float32(rng.uniform(0, 1 - contrast))
+    inverted = rng.random() < 0.5
+    return [black + contrast * (1 - x[..., order] if inverted else x[..., order]) for x in images]

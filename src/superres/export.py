@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
+from src.superres.networks import load_network, save_network
 
 TOLERANCE = 1e-3  # of pixels in 0..1: a quarter of a grey level
 
@@ -26,25 +27,25 @@ def whole_image(upscaler):
 
 
 def export_network(upscaler, kind, path):
-    """Write a network to `path` as `saved_model`, `onnx` or `litert`, and check that it gives the same pixels.
+    """Write a network to `path` in one of FORMATS, and check that it gives the same pixels.
 
     Raises:
         InputError: no such format, an unsuitable or existing path, a package that is missing, or other pixels.
     """
     if kind not in FORMATS:
         raise InputError(f"--export {kind}: must be one of {', '.join(FORMATS)}")
-    path, (keras_format, ending, run) = Path(path), FORMATS[kind]
+    path, (write, ending, run) = Path(path), FORMATS[kind]
     if path.suffix != ending and ending:
         raise InputError(f"--export {kind} {path}: the name must end in {ending}")
     if path.exists():
         raise InputError(f"--export {kind} {path}: is there already; name another path")
-    model = whole_image(upscaler)
+    model = upscaler.net if kind == "float16" else whole_image(upscaler)
     x = np.random.default_rng(0).random([1, 24, 20, model.input_shape[-1]], np.float32)
     expected = model(x).numpy()
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             part = Path(folder) / path.name
-            model.export(part, format=keras_format, verbose=False)
+            write(model, part)
             difference = np.abs(run(str(part), x) - expected).max()
             if difference > TOLERANCE:
                 raise InputError(f"--export {kind}: pixels differ by {difference:.2g} from the network's; not written")
@@ -54,6 +55,19 @@ def export_network(upscaler, kind, path):
     except OSError as error:
         raise InputError(f"--export {kind} {path}: cannot be written ({error.strerror})") from error
     print(f"{path}: {kind} of {upscaler.net.name} x{upscaler.scale}, pixels within {difference:.1g} of the network's")
+
+
+def exported(kind):
+    """A function of a model and a path that writes it by Keras' own export."""
+    return lambda model, path: model.export(path, format=kind, verbose=False)
+
+
+def write_float16(model, path):
+    save_network(path, model, "float16")
+
+
+def run_float16(path, x):
+    return load_network(path).net(x).numpy()
 
 
 def run_saved_model(path, x):
@@ -78,8 +92,9 @@ def run_litert(path, x):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-FORMATS = {  # Keras' name of it, ending of the file, how to run it
-    "saved_model": ("tf_saved_model", "", run_saved_model),
-    "onnx": ("onnx", ".onnx", run_onnx),
-    "litert": ("litert", ".tflite", run_litert),
+FORMATS = {  # how to write it, the ending of the file, how to run it
+    "saved_model": (exported("tf_saved_model"), "", run_saved_model),
+    "onnx": (exported("onnx"), ".onnx", run_onnx),
+    "litert": (exported("litert"), ".tflite", run_litert),
+    "float16": (write_float16, ".keras", run_float16),
 }

@@ -1,5 +1,6 @@
 """The command line that espcn.py and srgan.py share: every mode, and what each flag means."""
 
+import functools
 from pathlib import Path
 
 from src import cli
@@ -15,9 +16,16 @@ def make_parser(name, description, scales):
     mode.add_argument("--upscale", nargs="*", metavar="PATH", help="images or folders; default: the newest samples")
     mode.add_argument("--train", metavar="DIR", help="train on the photographs below DIR")
     mode.add_argument("--eval", metavar="DIR", help="PSNR, SSIM and MSE on the photographs below DIR, beside bicubic")
-    mode.add_argument("--export", nargs=2, metavar=("FORMAT", "PATH"), help="write as saved_model, onnx or litert")
+    mode.add_argument(
+        "--export",
+        nargs=2,
+        metavar=("FORMAT", "PATH"),
+        help="write as saved_model, onnx, litert, or as a .keras file in float16",
+    )
     p.add_argument("--scale", type=int, choices=scales, help="default: 4, or that of --weights")
-    p.add_argument("--weights", metavar="FILE.keras", help="a trained network; default: a bundled one of the scale")
+    p.add_argument(
+        "--weights", metavar="FILE.keras", help="a trained network, or one to go on from; default: a bundled one"
+    )
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images and training runs go")
     choices = ["clean", "palette", "mixed"]
     p.add_argument("--degradation", choices=choices, help="of low resolution; default: clean (--upscale: by image)")
@@ -34,17 +42,20 @@ def make_parser(name, description, scales):
     group.add_argument("--patience", type=cli.positive, default=30, help="epochs without a better validation PSNR")
     group.add_argument("--n_batch", type=cli.positive, default=16, help="pairs in an update")
     group.add_argument("--patch", type=cli.positive, default=17, help="low-resolution pixels on a side of a pair")
+    more = "flips and turns; varied: colours and all sizes, too"
+    group.add_argument("--augment", choices=["plain", "varied"], default="plain", help=more)
     group.add_argument("--seed", type=cli.natural, default=42, help="of everything drawn")
     return p, group
 
 
-def run(args, name, bundled, train):
+def run(args, name, bundled, train, beside=None):
     """Do what the flags ask for.
 
     Args:
         name: of the sheet that --upscale writes.
-        bundled: a function of scale and degradation (`clean` or `palette`): the file of a network, or InputError.
+        bundled: (scale, degradation `clean` or `palette`) to the file of a network.
         train: a function of the flags and the palette or None.
+        beside: name to such files of other networks, whose outputs the sheet shows, too.
     """
     cli.output_folder(args.save_dir, "--save_dir")
     if args.json:
@@ -55,10 +66,12 @@ def run(args, name, bundled, train):
     from src.superres import commands
     from src.superres.data import image_files
     from src.superres.export import export_network
+    from src.superres.networks import load_network
+
+    load = functools.cache(lambda path: load_network(path, args.scale))
 
     def network(degradation):
-        path = args.weights or bundled(args.scale or 4, degradation)
-        return commands.load_network(path, args.scale)
+        return load(args.weights or bundled_file(bundled, args.scale or 4, degradation))
 
     if args.train:
         args.scale, args.degradation = args.scale or 4, args.degradation or "clean"
@@ -70,8 +83,21 @@ def run(args, name, bundled, train):
         return export_network(network(args.degradation or "clean"), *args.export)
     paths = commands.find_images(args.upscale) if args.upscale else commands.newest_samples(args.save_dir)
     fixed = args.degradation or (args.weights and "clean")
-    chosen = commands.chosen_by_picture(network, fixed, palettes=(args.scale or 4) == 4)
-    return commands.upscale(paths, chosen, Path(args.save_dir), name)
+    chosen = commands.chosen_by_picture(network, fixed, palettes=(args.scale or 4, "palette") in bundled)
+    others = {
+        other: commands.chosen_by_picture(
+            lambda degradation, files=files: load(files[4, degradation]), None, palettes=True
+        )
+        for other, files in (beside or {}).items()
+    }
+    return commands.upscale(paths, chosen, Path(args.save_dir), name, others)
+
+
+def bundled_file(bundled, scale, degradation):
+    """The file of a bundled network, or InputError."""
+    if (scale, degradation) not in bundled:
+        raise InputError(f"--degradation {degradation} --scale {scale}: none is bundled; name a network with --weights")
+    return bundled[scale, degradation]
 
 
 def load_palette(args):

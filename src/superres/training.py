@@ -8,10 +8,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from src.data import square
-from src.distribute import distributed
-from src.files import whole
+from src.distribute import distributed, summed
 from src.metrics import psnr
 from src.superres.data import in_palette, low_resolution
+from src.superres.networks import save_network
 from src.superres.soap import Soap
 
 WARMUP = 200
@@ -35,7 +35,13 @@ class Recipe:
         total = self.epochs * self.steps
         warmup = min(WARMUP, total // 10)
         rate = keras.optimizers.schedules.CosineDecay(0.0, total - warmup, warmup_target=self.lr, warmup_steps=warmup)
-        return {"soap": Soap, "adam": keras.optimizers.Adam}[self.optimizer](rate)
+        return scaled({"soap": Soap, "adam": keras.optimizers.Adam}[self.optimizer](rate))
+
+
+def scaled(optimizer):
+    """The optimizer, behind a loss scale where networks compute in float16."""
+    half = keras.config.dtype_policy().compute_dtype == "float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 def validation_pairs(photos, scale, clusters=None, n_px=None):
@@ -62,14 +68,11 @@ def make_step(net, optimizer, strategy, n_batch):
         with tf.GradientTape() as tape:
             errors = tf.reduce_mean(tf.square(inner(net(low, training=True), high) - high), axis=[1, 2, 3])
             loss = tf.reduce_sum(errors) / n_batch  # the optimizer sums gradients over replicas
-        optimizer.apply(tape.gradient(loss, variables), variables)
+            aim = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(aim, variables), variables)
         return loss
 
-    @tf.function
-    def step(inputs):
-        return strategy.reduce("sum", strategy.run(replica, args=inputs), axis=None)
-
-    return step
+    return summed(strategy, replica)
 
 
 def inner(y, high):
@@ -90,32 +93,44 @@ def train_pixels(upscaler, pairs, valid, recipe, run, strategy):
     Returns:
         The best validation PSNR in dB.
     """
-    net, total = upscaler.net, recipe.epochs * recipe.steps
+    net = upscaler.net
     with strategy.scope():
         optimizer = recipe.make_optimizer()
         optimizer.build(net.trainable_variables)
     best, waited = tf.Variable(-np.inf, dtype=tf.float64), tf.Variable(0)
     first = run.restore(net=net, optimizer=optimizer, best=best, waited=waited)
-    shapes = [(recipe.n_batch, *x.shape[1:]) for x in next(pairs.batches(1, 0, 1))]
-    batches = distributed(
-        strategy, lambda: pairs.batches(recipe.n_batch, first, total), tuple(tf.TensorSpec(shape) for shape in shapes)
-    )
     update = make_step(net, optimizer, strategy, recipe.n_batch)
+    for step, loss in epochs(update, pairs, recipe, first, strategy) if waited < recipe.patience else ():
+        run.report(step, "loss/train", loss, "lower --lr")
+        score = mean_psnr(upscaler, valid)
+        run.report(step, "psnr/valid", score, "lower --lr")
+        waited.assign(0 if score > best else waited + 1)
+        if score > best:
+            best.assign(score)
+            save_network(run.path / "best.keras", net)
+        run.save(step)
+        if waited >= recipe.patience:
+            break
+    return float(best)
+
+
+def epochs(update, pairs, recipe, first, strategy):
+    """Go on with training after `first` steps.
+
+    Args:
+        update: a function of a distributed batch that updates the networks and returns the losses, a tensor.
+        recipe: a recipe with `epochs`, `steps` of each, and `n_batch`.
+
+    Yields:
+        (steps done, the mean of the losses, float64) after every epoch.
+    """
+    total = recipe.epochs * recipe.steps
+    signature = tuple(tf.TensorSpec([recipe.n_batch, *x.shape[1:]]) for x in next(pairs.batches(1, 0, 1)))
+    batches = distributed(strategy, lambda: pairs.batches(recipe.n_batch, first, total), signature)
     with tqdm(total=total, initial=first, desc="train", unit="step") as bar:
         for step in range(first + recipe.steps, total + 1, recipe.steps):
-            if waited >= recipe.patience:
-                break
             losses = []
             for _ in range(recipe.steps):
                 losses.append(update(next(batches)))
                 bar.update()
-            run.report(step, "loss/train", float(np.mean([x.numpy() for x in losses])), "lower --lr")
-            score = mean_psnr(upscaler, valid)
-            run.report(step, "psnr/valid", score, "lower --lr")
-            waited.assign(0 if score > best else waited + 1)
-            if score > best:
-                best.assign(score)
-                with whole(run.path / "best.keras") as part:
-                    net.save(part)
-            run.save(step)
-    return float(best)
+            yield step, np.mean([np.float64(loss) for loss in losses], axis=0)

@@ -1,5 +1,6 @@
 """Upscaling with a network: images of any size, in tiles of bounded memory, batches together."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -10,7 +11,7 @@ from src.config import InputError
 from src.metrics import YCBCR, YCBCR_OFFSET
 from src.superres.pictures import canvas_for, finished, read_picture
 
-TILE = 384  # low-resolution pixels on a side of a tile, without its context
+TILE = 384  # low-resolution pixels on a side of a tile, without its context, half of it for padded networks
 CONTEXT = 12  # low-resolution pixels around a tile for a network whose convolutions are padded
 BANDS = 8  # of rows in a tile at most, which a CPU's cores work on side by side
 BATCH_PIXELS = 1 << 18  # low-resolution pixels that go through the network at a time, about
@@ -27,6 +28,7 @@ class Upscaler:
         scale: how many times as large its output is.
         context: pixels that an image is extended by (reflected) on every side: those that unpadded convolutions use up;
             of a padded network, whose border is worthless, CONTEXT, which are cut off again.
+        tile: low-resolution pixels on a side of a tile, without its context.
     """
 
     def __init__(self, net):
@@ -34,7 +36,15 @@ class Upscaler:
         self.net, self.scale = net, (large - small) // 64
         self.padded = small == 64 * self.scale
         self.context = CONTEXT if self.padded else (64 - small // self.scale) // 2
-        self.enlarge = tf.function(self.enlarged, reduce_retracing=True, autograph=False)
+        self.tile = (
+            TILE // 2 if self.padded else TILE
+        )  # it is padded where it works in high resolution, with more memory
+        self.compiled = functools.cache(self.compile)
+
+    def compile(self, dtype, channels, bands):
+        """`enlarged` for images of a type and number of channels, of any size."""
+        signature = [tf.TensorSpec([None, None, None, channels], dtype)]
+        return tf.function(functools.partial(self.enlarged, bands=bands), input_signature=signature, autograph=False)
 
     def bands(self, rows):
         """How many bands an image of so many rows is cut into; with few rows overlaps cost more than they save."""
@@ -75,15 +85,16 @@ class Upscaler:
         Yields:
             (first row, [n, rows, scale * w, 1 or 3]) from top to bottom.
         """
-        (n, h, w, c), r, m = images.shape, self.scale, self.context
+        (n, h, w, c), r, m, tile = images.shape, self.scale, self.context, self.tile
         padded = np.pad(images, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
-        together = max(1, BATCH_PIXELS // (min(h, TILE) * min(w, TILE)))
-        for y in range(0, h, TILE):
-            strip = np.empty([n, min(h - y, TILE) * r, w * r, c], images.dtype)
+        together = max(1, (BATCH_PIXELS // 16 if self.padded else BATCH_PIXELS) // (min(h, tile) * min(w, tile)))
+        enlarge = self.compiled(images.dtype.name, c, self.bands(min(h, tile)))
+        for y in range(0, h, tile):
+            strip = np.empty([n, min(h - y, tile) * r, w * r, c], images.dtype)
             for i in range(0, n, together):
-                for x in range(0, w, TILE):
-                    part = padded[i : i + together, y : y + TILE + 2 * m, x : x + TILE + 2 * m]
-                    strip[i : i + together, :, x * r : (x + TILE) * r] = self.enlarge(part, self.bands(min(h, TILE)))
+                for x in range(0, w, tile):
+                    part = padded[i : i + together, y : y + tile + 2 * m, x : x + tile + 2 * m]
+                    strip[i : i + together, :, x * r : (x + tile) * r] = enlarge(part)
             yield y * r, strip
 
     def __call__(self, images):

@@ -9,17 +9,13 @@ import sklearn.datasets
 from PIL import Image
 
 import espcn
-from src.superres.commands import load_network
-from tests.conftest import files, kill_when, run_command, run_here
-from tests.unit.test_superres import photo
+from src.superres.networks import load_network
+from tests.conftest import files, kill_when, photo, run_command, run_here
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "photos").mkdir()
-    for i in range(3):
-        Image.fromarray(photo(90, 110, i)).save(tmp_path / "photos" / f"{i}.png")
-    return tmp_path
+def folder(photos):
+    return photos.parent
 
 
 def test_upscales_the_newest_samples_by_default(tmp_path, capsys):
@@ -110,7 +106,7 @@ def test_files_of_one_name_and_several_modes_do_not_meet(folder):
 def test_mistakes(folder, capsys):
     (folder / "empty").mkdir()
     (folder / "file").write_text("")
-    espcn_x3 = espcn.WEIGHTS / "x3.keras"
+    espcn_x3 = espcn.FOLDER / "x3.keras"
     out = ["--save_dir", folder / "out"]
     for args, message in (
         (["--upscale", folder / "empty", *out], "empty: no image files there"),

@@ -12,28 +12,12 @@ from src import metrics
 from src.config import InputError
 from src.runs import RunFolder
 from src.superres import training
-from src.superres.commands import load_network
 from src.superres.data import Pairs, in_palette, low_resolution, resized
 from src.superres.espcn import PixelShuffle, espcn
+from src.superres.networks import load_network
 from src.superres.pictures import read_picture, write_image
 from src.superres.upscale import Upscaler, upscale_files
-
-
-def photo(height=60, width=80, seed=0):
-    """A smooth image with edges, uint8 [height, width, 3]."""
-    y, x = np.mgrid[:height, :width]
-    waves = np.sin(x / 6 + seed)[..., None] * np.cos(y / 5)[..., None] * [1, 0.7, -0.8]
-    disc = ((x - width / 2) ** 2 + (y - height / 2) ** 2 < 150)[..., None] * [60, -40, 30]
-    return (128 + 60 * waves + disc).clip(0, 255).astype(np.uint8)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(3):
-        Image.fromarray(photo(90, 110, i)).save(folder / f"{i}.png")
-    return folder
+from tests.conftest import photo
 
 
 @pytest.mark.parametrize(
@@ -54,7 +38,7 @@ def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatc
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, [2, 37, 50, c]).astype(dtype)
     whole = upscaler(image)
     assert whole.shape == (2, 111, 150, c) and whole.dtype == dtype
-    monkeypatch.setattr("src.superres.upscale.TILE", 16)
+    upscaler.tile = 16
     np.testing.assert_allclose(upscaler(image).astype(int), whole, atol=1)
     np.testing.assert_array_equal(upscaler(image[:, ::-1])[1], upscaler(np.stack([image[1, ::-1]] * 3))[2])
     flat = upscaler(np.full([1, 9, 9, c], 100, dtype))

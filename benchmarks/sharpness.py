@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Are SRGAN's pictures as sharp as photographs? The distribution of gradients, beside bicubic, ESPCN and SRResNet.
+
+Photographs are shrunk to a quarter and enlarged again. Of every pixel the gradient's magnitude in luma goes into a
+histogram with bins of one grey level. Reported is its distance to that of the originals: the share of pixels in
+other bins (total variation), and the mean way that magnitudes would have to be moved (earth mover's distance,
+grey levels). PSNR stands beside it, since one can be bought with the other.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SCALE, BINS = 4, np.arange(256)
+
+
+def histogram(images):
+    """Shares [255] of the gradient magnitudes in luma of uint8 images [h, w, 3], `SCALE` border pixels cut off."""
+    from src.metrics import luma
+
+    counts = np.zeros(len(BINS) - 1)
+    for image in images:
+        y = luma(image)[SCALE:-SCALE, SCALE:-SCALE]
+        magnitude = np.hypot(np.diff(y, axis=1)[:-1], np.diff(y, axis=0)[:, :-1])
+        counts += np.histogram(magnitude.clip(0, BINS[-1]), BINS)[0]
+    return counts / counts.sum()
+
+
+def distances(a, b):
+    """(total variation, earth mover's distance in grey levels) between two histograms."""
+    return 0.5 * np.abs(a - b).sum(), np.abs(np.cumsum(a - b)).sum()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("photos", nargs="?", help="folder of photographs (default: the two that come with scikit-learn)")
+    p.add_argument("--weights", help="measure this generator, too")
+    p.add_argument("--sheet", metavar="FILE.png", help="write the middle of every photograph, enlarged by each")
+    args = p.parse_args()
+    from src.cli import import_tensorflow
+
+    import_tensorflow()
+    import sklearn.datasets
+    from PIL import Image
+
+    import espcn
+    import srgan
+    from src.data import read_image
+    from src.metrics import psnr
+    from src.superres.data import image_files, resized
+    from src.superres.networks import load_network
+    from src.superres.sheets import side_by_side, write_sheet
+    from src.superres.training import validation_pairs
+
+    photos = image_files(args.photos or Path(sklearn.datasets.__file__).parent / "images")
+    pairs = list(validation_pairs(map(read_image, photos), SCALE))
+    files = {"ESPCN": espcn.BUNDLED[4, "clean"], "SRResNet": srgan.BUNDLED["pretrain"], "SRGAN": srgan.BUNDLED["gan"]}
+    if args.weights:
+        files[args.weights] = args.weights
+    networks = {name: load_network(path) for name, path in files.items()}
+    made = {"bicubic": [resized(low, *high.shape[1::-1]) for low, high in pairs]}
+    made |= {name: [network(low[None])[0] for low, _ in pairs] for name, network in networks.items()}
+    originals = histogram(high for _, high in pairs)
+    print(f"{'':12}{'total variation':>16}{'earth mover':>13}{'PSNR':>8}   {len(pairs)} photographs, x{SCALE}")
+    for name, images in made.items():
+        variation, way = distances(histogram(images), originals)
+        score = np.mean([psnr(image, high, border=SCALE) for image, (_, high) in zip(images, pairs)])
+        print(f"{name:12}{variation:>16.4f}{way:>13.3f}{score:>8.2f}", flush=True)
+    if args.sheet:
+        columns = [[Image.fromarray(x) for x in images] for images in list(made.values())[1:]]
+        shown = zip(*columns, [Image.fromarray(high) for _, high in pairs])
+        write_sheet(args.sheet, [side_by_side(low, images, SCALE) for (low, _), images in zip(pairs, shown)])
+        print(f"{args.sheet}: input, {', '.join(made)}, original, from left to right")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Is SRGAN's generator as fast here as the same one in PyTorch, forward and in a training step?
+
+The paper's generator with 16 blocks, float32, CPU, the same weights: forward from 128x128 to 512x512, and an update by
+Adam on the squared error of 16 pairs of 24x24 and 96x96. Outputs and losses are compared. Each measurement is a process
+of its own, the sides taking turns; reported is the fastest of the repetitions.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.child import fastest, run_child  # noqa: E402
+
+SIDES = {"ours": "this project", "torch": "PyTorch"}
+TASKS = {"forward": "128x128 to 512x512", "step": "update, 16 of 24x24"}
+RATE = 1e-4
+
+
+def batch():
+    """(low [16, 24, 24, 3], high [16, 96, 96, 3], an image [1, 128, 128, 3]) in 0..1."""
+    rng = np.random.default_rng(0)
+    return [rng.random(shape, np.float32) for shape in ([16, 24, 24, 3], [16, 96, 96, 3], [1, 128, 128, 3])]
+
+
+def network():
+    """Our generator; no weight is at its start, the same every time."""
+    from src.cli import import_tensorflow
+
+    import_tensorflow()
+    from src.superres.srgan import generator
+
+    net, rng = generator(), np.random.default_rng(1)
+    net.set_weights([w + 0.02 * rng.random(w.shape, np.float32) for w in net.get_weights()])
+    return net
+
+
+def ours(task):
+    """A function that does the task with this project and returns a few numbers of the result."""
+    net = network()
+    import keras
+    import tensorflow as tf
+
+    from src.superres.training import make_step
+    from src.superres.upscale import Upscaler
+
+    low, high, image = map(tf.constant, batch())
+    if task == "step":
+        step = make_step(net, keras.optimizers.Adam(RATE), tf.distribute.get_strategy(), len(low))
+        return lambda: [float(step((low, high)))]
+    upscaler = Upscaler(net)
+    forward = tf.function(lambda x: upscaler.network(x, 1), autograph=False)
+    return lambda: forward(image).numpy()[0, 32:-32:64, 32:-32:64].ravel().tolist()
+
+
+def torch(task):
+    """The same with PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    def conv(i, o, width):
+        return nn.Conv2d(i, o, width, padding=width // 2)
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.norm1, self.act = conv(64, 64, 3), norm(), nn.PReLU(64)
+            self.conv2, self.norm2 = conv(64, 64, 3), norm()
+
+        def forward(self, x):
+            return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
+
+    def norm():
+        return nn.BatchNorm2d(64, eps=1e-3, momentum=0.01)
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.act = conv(3, 64, 9), nn.PReLU(64)
+            self.blocks = nn.Sequential(*(Block() for _ in range(16)))
+            self.trunk, self.norm = conv(64, 64, 3), norm()
+            self.up = nn.ModuleList()
+            for _ in range(2):
+                self.up += [conv(64, 256, 3), nn.PReLU(64)]
+            self.last = conv(64, 3, 9)
+
+        def forward(self, x):
+            first = self.act(self.first(2 * x - 1))
+            x = first + self.norm(self.trunk(self.blocks(first)))
+            for up, act in zip(self.up[::2], self.up[1::2]):
+                x = act(F.pixel_shuffle(up(x), 2))
+            return torch.tanh(self.last(x)) + 0.5
+
+    net = Generator()
+    copy_weights(network(), net)
+    low, high, image = (torch.tensor(np.moveaxis(x, -1, 1)) for x in batch())
+    if task == "forward":
+        net.eval()
+
+        @torch.inference_mode()
+        def forward():
+            return np.moveaxis(net(image).numpy(), 1, -1)[0, 32:-32:64, 32:-32:64].ravel().tolist()
+
+        return forward
+    optimizer = torch.optim.Adam(net.parameters(), RATE, eps=1e-7)
+
+    def step():
+        loss = F.mse_loss(net(low), high)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return [loss.item()]
+
+    return step
+
+
+def copy_weights(source, target):
+    """From the Keras generator into PyTorch's, layer by layer in the order in which they are applied."""
+    import torch
+
+    convs, norms, acts = ([x for x in source.layers if type(x).__name__ == kind] for kind in KINDS)
+    modules = [m for m in target.modules() if not list(m.children())]
+    own = [[m for m in modules if type(m).__name__ == kind] for kind in ("Conv2d", "BatchNorm2d", "PReLU")]
+    with torch.no_grad():
+        for theirs, layer in zip(own[0], convs):
+            kernel, bias = layer.get_weights()
+            theirs.weight.copy_(shuffled(np.transpose(kernel, [3, 2, 0, 1])))
+            theirs.bias.copy_(shuffled(bias))
+        for theirs, layer in zip(own[1], norms):
+            for tensor, value in zip(
+                (theirs.weight, theirs.bias, theirs.running_mean, theirs.running_var), layer.get_weights()
+            ):
+                tensor.copy_(torch.tensor(value))
+        for theirs, layer in zip(own[2], acts):
+            theirs.weight.copy_(torch.tensor(layer.get_weights()[0].ravel()))
+
+
+KINDS = "Conv2D", "BatchNormalization", "PReLU"
+
+
+def shuffled(weights):
+    """The maps of an upsampling in PyTorch's order, [64, 2, 2] instead of [2, 2, 64]; others as they are."""
+    import torch
+
+    if len(weights) == 256:
+        weights = np.moveaxis(weights.reshape(2, 2, 64, *weights.shape[1:]), 2, 0).reshape(weights.shape)
+    return torch.tensor(np.ascontiguousarray(weights))
+
+
+def child(side, task, repeats):
+    """Measure one side in this process: the fastest seconds, and the first result, as JSON on standard output."""
+    result, seconds = fastest({"ours": ours, "torch": torch}[side](task), repeats)
+    print(json.dumps({"seconds": seconds, "result": result}))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--repeats", type=int, default=5, help="timed calls in each process")
+    p.add_argument("--rounds", type=int, default=2, help="processes for each side")
+    p.add_argument("--child", nargs=2, metavar=("SIDE", "TASK"), help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.child:
+        return child(*args.child, args.repeats)
+    print("SRGAN's generator, 16 blocks, float32, CPU\n")
+    print(f"{'':22}" + "".join(f"{name:>16}" for name in SIDES.values()) + "   ours against PyTorch")
+    for task, name in TASKS.items():
+        done = {side: [] for side in SIDES}
+        for side in list(SIDES) * args.rounds:
+            done[side].append(run_child(__file__, "--repeats", args.repeats, "--child", side, task))
+        np.testing.assert_allclose(done["torch"][0]["result"], done["ours"][0]["result"], rtol=1e-3, atol=1e-3)
+        best = {side: min(run["seconds"] for run in runs) for side, runs in done.items()}
+        print(f"{name:22}" + "".join(f"{1000 * s:>13.0f} ms" for s in best.values()), end="")
+        print(f"{best['torch'] / best['ours']:>8.2f}x", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Content losses of SRGAN (Ledig et al. 2017, section 2.2.1): distances in a classifier's features, or in pixels."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from src.config import InputError
+
+CONTENTS = ("vgg54", "vgg22", "inception_resnet_v2", "pixel")
+VGG_LAYERS = {"vgg54": "block5_conv4", "vgg22": "block2_conv2"}  # after their ReLU: the paper's phi_5,4 and phi_2,2
+VGG_SCALE = 1 / 12.75  # of features (section 3.2)
+INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
+
+
+def squared_distance(a, b):
+    """Mean squared difference of each example of [b, ...], in float32: [b]."""
+    difference = tf.cast(a, tf.float32) - tf.cast(b, tf.float32)
+    return tf.reduce_mean(difference**2, axis=range(1, difference.shape.rank))
+
+
+def make_content_loss(kind, weights=None, random_features=False):
+    """A function of two batches of images [b, h, w, 3] in 0..1: their distance [b].
+
+    Args:
+        kind: one of CONTENTS.
+        weights: a file of ImageNet weights without the top; default: Keras' own, from its cache or downloaded.
+        random_features: of a network that was never trained: to try the code, not to train with.
+
+    Raises:
+        InputError: the weights can be neither found nor downloaded.
+    """
+    if kind == "pixel":
+        return squared_distance
+    features = make_features(kind, None if random_features else weights or "imagenet")
+    return lambda a, b: squared_distance(features(a), features(b))
+
+
+def make_features(kind, weights):
+    """A function of images [b, h, w, 3] in 0..1: what a frozen network of keras.applications makes of them.
+
+    Args:
+        weights: `imagenet`, a file, or None for random ones.
+    """
+    if kind == "inception_resnet_v2":
+        network = frozen(keras.applications.InceptionResNetV2, weights, INCEPTION_LAYER)
+        return lambda x: network(large_enough(x) * 2 - 1, training=False)
+    network = frozen(keras.applications.VGG19, weights, VGG_LAYERS[kind])
+    preprocess = keras.applications.vgg19.preprocess_input  # BGR, minus ImageNet's means
+    return lambda x: VGG_SCALE * network(preprocess(x * 255), training=False)
+
+
+def large_enough(x):
+    """Images enlarged to at least INCEPTION_SIDE pixels a side."""
+    h, w = x.shape[1:3]
+    return x if min(h, w) >= INCEPTION_SIDE else tf.image.resize(x, [max(h, INCEPTION_SIDE), max(w, INCEPTION_SIDE)])
+
+
+def frozen(application, weights, layer):
+    """A network of keras.applications up to a layer, or InputError that says how to supply its weights."""
+    name = application.__name__
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise InputError(f"--vgg_weights {weights}: no such file")
+    try:
+        network = application(include_top=False, weights=weights)
+    except Exception as error:  # Keras raises a bare one where a download fails
+        why = str(error).splitlines()[0][:200]
+        if weights != "imagenet":
+            raise InputError(
+                f"--vgg_weights {weights}: not weights of Keras' {name} without its top ({why})"
+            ) from error
+        raise InputError(
+            f"--content: the ImageNet weights of {name} are not there and cannot be downloaded ({why}); give Keras' "
+            "file without the top with --vgg_weights FILE, put it into $KERAS_HOME/models, or take --content pixel"
+        ) from error
+    network = keras.Model(network.input, network.get_layer(layer).output)
+    network.trainable = False
+    return network
