@@ -29,6 +29,8 @@ def parse(argv):
     group.add_argument("--vgg_weights", metavar="FILE", help="ImageNet weights without the top; default: Keras' own")
     group.add_argument("--random_features", action="store_true", help="do without weights, only to try the code")
     group.add_argument("--adversarial_weight", type=cli.non_negative, default=1e-3, help="of the adversarial loss")
+    group.add_argument("--discriminator_lr", type=cli.above_zero, help="default: that of the generator, --lr")
+    group.add_argument("--head_start", type=cli.natural, default=0, help="updates before the generator's first")
     group.add_argument("--keep_every", type=cli.positive, default=50, help="epochs from one kept generator to the next")
     group.add_argument("--picture_every", type=cli.positive, default=10, help="epochs from one sheet to the next")
     return p.parse_args(argv)
@@ -57,14 +59,14 @@ def train(args, clusters):
 def starting_point(args):
     """The generator that the adversarial stage starts from, on every device."""
     from src.superres import srgan
-    from src.superres.networks import load_network
+    from src.superres.networks import load_mean
 
     trained = Path(args.save_dir) / "srresnet_x4" / "best.keras"
-    args.weights = args.weights or str(trained if trained.exists() else BUNDLED["pretrain"])
-    print(f"generator: {args.weights}", flush=True)
-    net = srgan.like(load_network(args.weights).net)
+    args.weights = args.weights or [str(trained if trained.exists() else BUNDLED["pretrain"])]
+    print(f"generator: {', '.join(args.weights)}", flush=True)
+    net = srgan.like(load_mean(args.weights).net)
     if net is None:
-        raise InputError(f"--weights {args.weights}: not a generator of srgan.py; train one with --stage pretrain")
+        raise InputError(f"--weights {args.weights[0]}: not a generator of srgan.py; train one with --stage pretrain")
     return net
 
 
@@ -79,7 +81,9 @@ def train_gan(args, upscaler, pairs, valid, strategy):
     with strategy.scope():
         content_loss = perceptual.make_content_loss(args.content, args.vgg_weights, args.random_features)
         discriminator = srgan.discriminator(4 * args.patch)
-    recipe = adversarial.GanRecipe(args.adversarial_weight, args.lr, args.epochs, args.steps, args.n_batch)
+    rates = {"lr": args.lr, "discriminator_lr": args.discriminator_lr or args.lr}
+    fields = ("adversarial_weight", "head_start", "epochs", "steps", "n_batch")
+    recipe = adversarial.GanRecipe(**rates, **{name: getattr(args, name) for name in fields})
     what = {name: getattr(args, name) for name in ("dtype", "content", "vgg_weights", "random_features")}
     run = commands.run_folder(args, "srgan_x4", recipe, **what)
     rhythm = args.keep_every, args.picture_every

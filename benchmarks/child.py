@@ -1,10 +1,13 @@
 """Measurements in processes of their own, so that each has its own peak memory."""
 
+import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 
 def peak_gib():
@@ -29,3 +32,35 @@ def fastest(call, repeats):
         call()
         seconds.append(time.perf_counter() - start)
     return first, min(seconds)
+
+
+def race(script, description, sides, tasks, repeats, atol):
+    """The command line of a benchmark: a table of every task's fastest time on every side, this project first.
+
+    Args:
+        script: the benchmark's file.
+        sides: a heading to a function of a task that returns what is timed, whose results (lists) are compared, too.
+        tasks: by name.
+        repeats: timed calls in each process, by default.
+        atol: by which results may differ, and a thousandth of their size.
+    """
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--repeats", type=int, default=repeats, help="timed calls in each process")
+    p.add_argument("--rounds", type=int, default=2, help="processes for each side")
+    p.add_argument("--child", nargs=2, metavar=("SIDE", "TASK"), help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.child:
+        side, task = args.child
+        result, seconds = fastest(sides[side](tasks[task]), args.repeats)
+        return print(json.dumps({"seconds": seconds, "result": result}))
+    ours, *others = sides
+    print(f"{'':22}" + "".join(f"{side:>16}" for side in sides) + "   ours against the fastest other")
+    for task in tasks:
+        done = {side: [] for side in sides}
+        for side in list(sides) * args.rounds:
+            done[side].append(run_child(script, "--repeats", args.repeats, "--child", side, task))
+        for side in others:
+            np.testing.assert_allclose(done[side][0]["result"], done[ours][0]["result"], rtol=1e-3, atol=atol)
+        best = {side: min(run["seconds"] for run in runs) for side, runs in done.items()}
+        cells = "".join(f"{1000 * seconds:>13.0f} ms" for seconds in best.values())
+        print(f"{task:22}{cells}{min(best[side] for side in others) / best[ours]:>8.2f}x", flush=True)

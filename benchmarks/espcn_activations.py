@@ -96,7 +96,7 @@ def main():
         print(f"{name:24}{figures}", flush=True)
 
     print(f"{'':24}{len(valid)} photographs: PSNR, SSIM, MSE; {len(samples)} samples: the same")
-    row("bicubic", lambda low, high: resized(low, *high.shape[1::-1]))
+    row("bicubic", lambda low, high: resized(low, high.shape))
     for choice in itertools.product(OPTIMIZERS, ACTIVATIONS, RATES):
         name = "-".join(map(str, choice))
         network = train(pairs, valid, Path(args.save_dir) / name, *choice, args.epochs)

@@ -5,8 +5,6 @@ Luma in, 1920x1080 out, float32, CPU, the same random weights, outputs compared.
 own, the sides taking turns; reported is the fastest of the repetitions.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -16,10 +14,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.child import fastest, run_child  # noqa: E402
+from benchmarks.child import race  # noqa: E402
 
 WIDTH, HEIGHT, CONTEXT = 1920, 1080, 4
-SIDES = {"ours": "this project", "torch": "PyTorch", "onnx": "onnxruntime"}
+SHOWN = np.s_[::270, ::480]  # the pixels that are compared
 
 
 def image(scale):
@@ -41,7 +39,7 @@ def network(scale):
 
 
 def ours(scale):
-    """A function that runs this project's network on its image: [1080, 1920]."""
+    """A function that runs this project's network on its image and returns a few pixels of 1080x1920."""
     net = network(scale)
     import tensorflow as tf
 
@@ -49,7 +47,7 @@ def ours(scale):
 
     upscaler, x = Upscaler(net), tf.constant(image(scale))
     forward = tf.function(lambda x: upscaler.network(x, upscaler.bands(HEIGHT // scale)), autograph=False)
-    return lambda: forward(x).numpy()[0, ..., 0]
+    return lambda: forward(x).numpy()[0, ..., 0][SHOWN].tolist()
 
 
 def torch(scale):
@@ -67,7 +65,7 @@ def torch(scale):
         y = 2 * x - 1
         for kernel, bias in zip(tensors[:4:2], tensors[1:4:2]):
             y = torch.tanh(F.conv2d(y, kernel, bias))
-        return F.pixel_shuffle(F.conv2d(y, *tensors[4:]), scale)[0, 0].numpy()
+        return F.pixel_shuffle(F.conv2d(y, *tensors[4:]), scale)[0, 0].numpy()[SHOWN].tolist()
 
     return forward
 
@@ -84,37 +82,11 @@ def onnx(scale):
         net.export(path, format="onnx", input_signature=[tf.TensorSpec([1, None, None, 1])], verbose=False)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: x})[0][0, ..., 0]
+    return lambda: session.run(None, {name: x})[0][0, ..., 0][SHOWN].tolist()
 
 
-def child(side, scale, repeats):
-    """Measure one side in this process: the fastest seconds, and a few pixels, as JSON on standard output."""
-    result, seconds = fastest({"ours": ours, "torch": torch, "onnx": onnx}[side](scale), repeats)
-    print(json.dumps({"seconds": seconds, "pixels": result[::270, ::480].tolist()}))
-
-
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--repeats", type=int, default=10, help="timed calls in each process")
-    p.add_argument("--rounds", type=int, default=2, help="processes for each side")
-    p.add_argument("--child", nargs=2, metavar=("SIDE", "SCALE"), help=argparse.SUPPRESS)
-    args = p.parse_args()
-    if args.child:
-        return child(args.child[0], int(args.child[1]), args.repeats)
-    print(f"ESPCN, {WIDTH}x{HEIGHT} out, luma, float32, CPU\n")
-    print(
-        f"{'scale':5}" + "".join(f"{name:>16}" for name in SIDES.values()) + "   ours against the faster of the others"
-    )
-    for scale in (2, 3, 4):
-        done = {side: [] for side in SIDES}
-        for side in list(SIDES) * args.rounds:
-            done[side].append(run_child(__file__, "--repeats", args.repeats, "--child", side, scale))
-        for side in SIDES:
-            np.testing.assert_allclose(done[side][0]["pixels"], done["ours"][0]["pixels"], atol=1e-4)
-        best = {side: min(run["seconds"] for run in runs) for side, runs in done.items()}
-        cells = "".join(f"{1000 * s:>13.0f} ms" for s in best.values())
-        print(f"{scale:<5}{cells}{min(best['torch'], best['onnx']) / best['ours']:>8.2f}x", flush=True)
-
+SIDES = {"this project": ours, "PyTorch": torch, "onnxruntime": onnx}
+TASKS = {f"x{scale}": scale for scale in (2, 3, 4)}
 
 if __name__ == "__main__":
-    main()
+    race(__file__, __doc__, SIDES, TASKS, repeats=10, atol=1e-4)

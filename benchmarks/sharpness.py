@@ -63,7 +63,7 @@ def main():
     if args.weights:
         files[args.weights] = args.weights
     networks = {name: load_network(path) for name, path in files.items()}
-    made = {"bicubic": [resized(low, *high.shape[1::-1]) for low, high in pairs]}
+    made = {"bicubic": [resized(low, high.shape) for low, high in pairs]}
     made |= {name: [network(low[None])[0] for low, _ in pairs] for name, network in networks.items()}
     originals = histogram(high for _, high in pairs)
     print(f"{'':12}{'total variation':>16}{'earth mover':>13}{'PSNR':>8}   {len(pairs)} photographs, x{SCALE}")

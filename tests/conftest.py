@@ -70,6 +70,14 @@ def photo(height=60, width=80, seed=0):
 
 
 @pytest.fixture
+def samples(tmp_path):
+    """A folder with what run.py --sample leaves there: sample_0.png to sample_10.png, 28x28."""
+    for i in range(11):
+        Image.fromarray(photo(28, 28, i)).save(tmp_path / f"sample_{i}.png")
+    return tmp_path
+
+
+@pytest.fixture
 def photos(tmp_path):
     """A folder `photos` with three photographs of 110x90."""
     folder = tmp_path / "photos"

@@ -16,7 +16,7 @@ from src.files import unique, write_json
 from src.runs import RunFolder
 from src.sources import ENDINGS
 from src.superres.data import Pairs, image_files, resized
-from src.superres.networks import load_network
+from src.superres.networks import alike, load_mean
 from src.superres.pictures import as_rgb, write_image
 from src.superres.sheets import side_by_side, write_sheet
 from src.superres.training import Recipe, train_pixels, validation_pairs
@@ -114,7 +114,7 @@ def evaluate(paths, upscaler, clusters=None, n_px=None, json_path=None):
     rows = {}
     for path in paths:
         ((low, high),) = validation_pairs([read_image(path)], upscaler.scale, clusters, n_px)
-        outputs = upscaler(low[None])[0], resized(low, high.shape[1], high.shape[0])
+        outputs = upscaler(low[None])[0], resized(low, high.shape)
         scores = metrics.psnr, metrics.ssim, metrics.mse
         rows[str(path)] = np.array([score(x, high, border=upscaler.scale) for score in scores for x in outputs])
         print(line(path.name, rows[str(path)]), flush=True)
@@ -159,18 +159,17 @@ def training_set(args, upscaler, clusters, margin):
     Where only some crops are reduced to a palette, validation is on clean ones.
     """
     photos, valid = training_photos(args.train, args.valid)
-    channels = "y" if upscaler.net.input_shape[-1] == 1 else "rgb"
     share = SHARES[args.degradation]
     pairs = Pairs(
-        tuple(photos),
-        upscaler.scale,
-        args.patch,
-        margin,
-        channels,
-        clusters,
-        share,
-        args.seed,
-        args.augment == "varied",
+        paths=tuple(photos),
+        scale=upscaler.scale,
+        patch=args.patch,
+        margin=margin,
+        channels="y" if upscaler.net.input_shape[-1] == 1 else "rgb",
+        clusters=clusters,
+        share=share,
+        seed=args.seed,
+        varied=args.augment == "varied",
     )
     pairs.pool(0)  # complains now, not when a network has been built for crops that no photograph has room for
     known = validation_pairs(map(read_image, valid), upscaler.scale, clusters if share == 1 else None, args.n_px)
@@ -194,12 +193,12 @@ def train(args, upscaler, pairs, valid, strategy, name, **what):
     finish(run, "best.keras", best, upscaler.scale, valid)
 
 
-def start_from(path, upscaler):
-    """Give an upscaler's network the weights of the same network in a file."""
-    weights = load_network(path, upscaler.scale).net.get_weights()
-    if [w.shape for w in weights] != [w.shape for w in upscaler.net.get_weights()]:
-        raise InputError(f"--weights {path}: another network than the one that the flags describe")
-    upscaler.net.set_weights(weights)
+def start_from(paths, upscaler):
+    """Give an upscaler's network the weights of the same network in a file, or their mean in several."""
+    trained = load_mean(paths, upscaler.scale).net
+    if not alike(trained, upscaler.net):
+        raise InputError(f"--weights {paths[0]}: another network than the one that the flags describe")
+    upscaler.net.set_weights(trained.get_weights())
 
 
 def run_folder(args, name, recipe, **what):
@@ -210,7 +209,6 @@ def run_folder(args, name, recipe, **what):
 
 def finish(run, name, psnr, scale, valid):
     """Plot a run and print what its network, the file `name`, reaches."""
-    enlarged = [resized(low, *high.shape[1::-1]) for low, high in valid]
-    bicubic = np.mean([metrics.psnr(x, high, border=scale) for x, (_, high) in zip(enlarged, valid)])
+    bicubic = np.mean([metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in valid])
     images.plot_log(run.path / "log.png", run.path / "log.jsonl")
     print(f"{run.path / name}: {psnr:.2f} dB on {len(valid)} photographs, bicubic {bicubic:.2f} dB")

@@ -27,16 +27,16 @@ def image_files(folder):
     return paths
 
 
-def resized(image, width, height):
-    """A uint8 image [h, w, c] in another size by Pillow's bicubic filter, antialiased."""
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+def resized(image, shape):
+    """A uint8 image [h, w, c] in another size (h, w, ...) by Pillow's bicubic filter, antialiased."""
+    return np.asarray(Image.fromarray(image).resize(shape[1::-1], Image.Resampling.BICUBIC))
 
 
 def low_resolution(image, scale):
     """(the uint8 image [h, w, 3] cut to a multiple of the scale, the same at 1/scale of its size)."""
     height, width = (n // scale * scale for n in image.shape[:2])
     image = image[:height, :width]
-    return image, resized(image, width // scale, height // scale)
+    return image, resized(image, (height // scale, width // scale))
 
 
 def in_palette(image, clusters):

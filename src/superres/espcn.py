@@ -2,8 +2,6 @@
 
 import keras
 
-ACTIVATIONS = ("tanh", "relu", "leaky_relu")
-
 
 @keras.saving.register_keras_serializable("image_gpt")
 class PixelShuffle(keras.layers.Layer):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from src.config import InputError
 from src.superres.networks import load_network, save_network
+from src.superres.upscale import cut
 
 TOLERANCE = 1e-3  # of pixels in 0..1: a quarter of a grey level
 
@@ -19,11 +20,10 @@ def whole_image(upscaler):
 
     h and w are more than `upscaler.context`.
     """
-    m, r, c = upscaler.context, upscaler.scale, upscaler.net.input_shape[-1]
-    inputs = keras.Input([None, None, c])
+    m = upscaler.context
+    inputs = keras.Input([None, None, upscaler.net.input_shape[-1]])
     y = upscaler.net(keras.ops.pad(inputs, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect"))
-    surplus = (upscaler.net.compute_output_shape([1, 64, 64, c])[1] - r * (64 - 2 * m)) // 2
-    return keras.Model(inputs, y[:, surplus:-surplus, surplus:-surplus] if surplus else y, name=upscaler.net.name)
+    return keras.Model(inputs, cut(y, upscaler.edge), name=upscaler.net.name)
 
 
 def export_network(upscaler, kind, path):

@@ -24,7 +24,10 @@ def make_parser(name, description, scales):
     )
     p.add_argument("--scale", type=int, choices=scales, help="default: 4, or that of --weights")
     p.add_argument(
-        "--weights", metavar="FILE.keras", help="a trained network, or one to go on from; default: a bundled one"
+        "--weights",
+        nargs="+",
+        metavar="FILE.keras",
+        help="a trained network, or one to go on from; of several the mean; default: a bundled one",
     )
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images and training runs go")
     choices = ["clean", "palette", "mixed"]
@@ -66,12 +69,12 @@ def run(args, name, bundled, train, beside=None):
     from src.superres import commands
     from src.superres.data import image_files
     from src.superres.export import export_network
-    from src.superres.networks import load_network
+    from src.superres.networks import load_mean
 
-    load = functools.cache(lambda path: load_network(path, args.scale))
+    load = functools.cache(lambda *paths: load_mean(paths, args.scale))
 
     def network(degradation):
-        return load(args.weights or bundled_file(bundled, args.scale or 4, degradation))
+        return load(*args.weights or [bundled_file(bundled, args.scale or 4, degradation)])
 
     if args.train:
         args.scale, args.degradation = args.scale or 4, args.degradation or "clean"
@@ -84,12 +87,9 @@ def run(args, name, bundled, train, beside=None):
     paths = commands.find_images(args.upscale) if args.upscale else commands.newest_samples(args.save_dir)
     fixed = args.degradation or (args.weights and "clean")
     chosen = commands.chosen_by_picture(network, fixed, palettes=(args.scale or 4, "palette") in bundled)
-    others = {
-        other: commands.chosen_by_picture(
-            lambda degradation, files=files: load(files[4, degradation]), None, palettes=True
-        )
-        for other, files in (beside or {}).items()
-    }
+    others = {}
+    for other, files in (beside or {}).items():
+        others[other] = commands.chosen_by_picture(lambda kind, files=files: load(files[4, kind]), None, palettes=True)
     return commands.upscale(paths, chosen, Path(args.save_dir), name, others)
 
 

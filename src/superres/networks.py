@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 
 import src.superres.espcn  # noqa: F401  registers the layer
 from src.config import InputError
@@ -25,6 +26,26 @@ def load_network(path, scale=None):
     if scale not in (None, upscaler.scale):
         raise InputError(f"{path}: a network for x{upscaler.scale}, but --scale {scale} was given")
     return upscaler
+
+
+def load_mean(paths, scale=None):
+    """The Upscaler of a .keras file, or of the mean of the weights in several (Izmailov et al. 2018).
+
+    Raises:
+        InputError: as `load_network`, and for files of different networks.
+    """
+    upscalers = [load_network(path, scale) for path in paths]
+    for path, upscaler in zip(paths, upscalers):
+        if not alike(upscaler.net, upscalers[0].net):
+            raise InputError(f"--weights {path}: another network than {paths[0]}")
+    net = upscalers[0].net
+    net.set_weights([np.mean(same, axis=0) for same in zip(*(upscaler.net.get_weights() for upscaler in upscalers))])
+    return upscalers[0]
+
+
+def alike(net, other):
+    """Whether two networks have weights of the same shapes."""
+    return [w.shape for w in net.weights] == [w.shape for w in other.weights]
 
 
 def save_network(path, net, dtype="float32"):

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from src.config import InputError
 
-CONTENTS = ("vgg54", "vgg22", "inception_resnet_v2", "pixel")
 VGG_LAYERS = {"vgg54": "block5_conv4", "vgg22": "block2_conv2"}  # after their ReLU: the paper's phi_5,4 and phi_2,2
 VGG_SCALE = 1 / 12.75  # of features (section 3.2)
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
@@ -23,7 +22,7 @@ def make_content_loss(kind, weights=None, random_features=False):
     """A function of two batches of images [b, h, w, 3] in 0..1: their distance [b].
 
     Args:
-        kind: one of CONTENTS.
+        kind: `vgg54`, `vgg22`, `inception_resnet_v2` or `pixel`.
         weights: a file of ImageNet weights without the top; default: Keras' own, from its cache or downloaded.
         random_features: of a network that was never trained: to try the code, not to train with.
 
@@ -66,9 +65,7 @@ def frozen(application, weights, layer):
     except Exception as error:  # Keras raises a bare one where a download fails
         why = str(error).splitlines()[0][:200]
         if weights != "imagenet":
-            raise InputError(
-                f"--vgg_weights {weights}: not weights of Keras' {name} without its top ({why})"
-            ) from error
+            raise InputError(f"--vgg_weights {weights}: not weights of Keras' {name}, no top ({why})") from error
         raise InputError(
             f"--content: the ImageNet weights of {name} are not there and cannot be downloaded ({why}); give Keras' "
             "file without the top with --vgg_weights FILE, put it into $KERAS_HOME/models, or take --content pixel"

@@ -60,6 +60,13 @@ def nearest_upsampling(x):
     return layers.LeakyReLU(SLOPE)(layers.UpSampling2D(2)(conv(256, 3)(x)))
 
 
+GENERATORS = {  # how a block of the trunk is built, and how it is upsampled
+    "srgan": (residual_block, shuffled_upsampling),
+    "report": (residual_block, nearest_upsampling),
+    "inception": (inception_block, nearest_upsampling),
+}
+
+
 def generator(kind="srgan", blocks=16):
     """A network from [b, h, w, 3] to [b, 4 h, 4 w, 3].
 
@@ -67,8 +74,7 @@ def generator(kind="srgan", blocks=16):
         kind: `srgan`, the paper's; `report`, with nearest upsampling; `inception`, that with Inception-A blocks.
         blocks: residual blocks; 16 in the paper.
     """
-    block = inception_block if kind == "inception" else residual_block
-    upsampling = shuffled_upsampling if kind == "srgan" else nearest_upsampling
+    block, upsampling = GENERATORS[kind]
     inputs = keras.Input([None, None, 3])
     first = prelu()(conv(64, 9)(layers.Rescaling(2, -1)(inputs)))
     x = functools.reduce(lambda x, _: block(x), range(blocks), first)
@@ -112,7 +118,7 @@ def is_outside_trunk(layer):
 
 def like(net):
     """A generator of the same kind and size as `net`, in the current precision, with its weights; None of another."""
-    if net.name not in ("srgan", "report", "inception"):
+    if net.name not in GENERATORS:
         return None
     copy = generator(net.name, sum(isinstance(layer, layers.Add) for layer in net.layers) - 1)
     copy.set_weights(net.get_weights())

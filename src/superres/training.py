@@ -12,7 +12,9 @@ from src.distribute import distributed, summed
 from src.metrics import psnr
 from src.superres.data import in_palette, low_resolution
 from src.superres.networks import save_network
+from src.superres.perceptual import squared_distance
 from src.superres.soap import Soap
+from src.superres.upscale import cut
 
 WARMUP = 200
 
@@ -66,7 +68,7 @@ def make_step(net, optimizer, strategy, n_batch):
 
     def replica(low, high):
         with tf.GradientTape() as tape:
-            errors = tf.reduce_mean(tf.square(inner(net(low, training=True), high) - high), axis=[1, 2, 3])
+            errors = squared_distance(inner(net(low, training=True), high), high)
             loss = tf.reduce_sum(errors) / n_batch  # the optimizer sums gradients over replicas
             aim = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(aim, variables), variables)
@@ -77,8 +79,7 @@ def make_step(net, optimizer, strategy, n_batch):
 
 def inner(y, high):
     """The middle of y [b, h, w, c], as large as `high`: without what a padded network makes of the margin."""
-    edge = (y.shape[1] - high.shape[1]) // 2
-    return y[:, edge : y.shape[1] - edge, edge : y.shape[2] - edge]
+    return cut(y, (y.shape[1] - high.shape[1]) // 2)
 
 
 def train_pixels(upscaler, pairs, valid, recipe, run, strategy):

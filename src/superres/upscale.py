@@ -11,7 +11,8 @@ from src.config import InputError
 from src.metrics import YCBCR, YCBCR_OFFSET
 from src.superres.pictures import canvas_for, finished, read_picture
 
-TILE = 384  # low-resolution pixels on a side of a tile, without its context, half of it for padded networks
+TILE = 384  # low-resolution pixels on a side of a tile, without its context
+PADDED_TILE = 192  # the same for a padded network, which works in high resolution, with more memory
 CONTEXT = 12  # low-resolution pixels around a tile for a network whose convolutions are padded
 BANDS = 8  # of rows in a tile at most, which a CPU's cores work on side by side
 BATCH_PIXELS = 1 << 18  # low-resolution pixels that go through the network at a time, about
@@ -28,6 +29,7 @@ class Upscaler:
         scale: how many times as large its output is.
         context: pixels that an image is extended by (reflected) on every side: those that unpadded convolutions use up;
             of a padded network, whose border is worthless, CONTEXT, which are cut off again.
+        edge: pixels that are cut off the network's output on every side.
         tile: low-resolution pixels on a side of a tile, without its context.
     """
 
@@ -36,9 +38,8 @@ class Upscaler:
         self.net, self.scale = net, (large - small) // 64
         self.padded = small == 64 * self.scale
         self.context = CONTEXT if self.padded else (64 - small // self.scale) // 2
-        self.tile = (
-            TILE // 2 if self.padded else TILE
-        )  # it is padded where it works in high resolution, with more memory
+        self.edge = (small - self.scale * (64 - 2 * self.context)) // 2
+        self.tile = PADDED_TILE if self.padded else TILE
         self.compiled = functools.cache(self.compile)
 
     def compile(self, dtype, channels, bands):
@@ -51,33 +52,28 @@ class Upscaler:
         return 1 if self.padded or tf.config.list_logical_devices("GPU") else min(BANDS, max(1, rows // 40))
 
     def network(self, x, bands):
-        """What the network makes of x [b, h, w, c] in 0..1, cut into so many bands of rows with their context."""
+        """What the network makes of x [b, h, w, c] in 0..1 without its context, in so many bands of rows."""
         rows, m = tf.shape(x)[1] - 2 * self.context, self.context
         edges = [rows * i // bands for i in range(bands + 1)]
-        parts = [self.net(x[:, a : b + 2 * m]) for a, b in itertools.pairwise(edges)] if bands > 1 else [self.net(x)]
-        return tf.concat(parts, axis=1)
+        parts = [x[:, a : b + 2 * m] for a, b in itertools.pairwise(edges)] if bands > 1 else [x]
+        return tf.concat([cut(self.net(part), self.edge) for part in parts], axis=1)
 
     def enlarged(self, x, bands):
         """uint8 or uint16 [b, h, w, 1 or 3] with its context to [b, scale * h, scale * w, 1 or 3] without."""
         peak, grey = float(x.dtype.max), x.shape[-1] == 1
         rgb = tf.cast(x, tf.float32) / peak
         if self.net.input_shape[-1] == 3:
-            y = self.cut(self.network(tf.repeat(rgb, 3, axis=-1) if grey else rgb, bands), x)
+            y = self.network(tf.repeat(rgb, 3, axis=-1) if grey else rgb, bands)
             y = tf.reduce_mean(y, axis=-1, keepdims=True) if grey else y
         elif grey:  # its luma, there and back
-            y = (self.cut(self.network(rgb * (219 / 255) + 16 / 255, bands), x) - 16 / 255) * (255 / 219)
+            y = (self.network(rgb * (219 / 255) + 16 / 255, bands) - 16 / 255) * (255 / 219)
         else:
             matrix, offset = (tf.constant(a / 255, tf.float32) for a in (YCBCR, YCBCR_OFFSET))
             ycbcr = tf.tensordot(rgb, matrix, [[3], [1]]) + offset
             chroma = tf.image.resize(ycbcr[..., 1:], self.scale * tf.shape(x)[1:3], "bicubic")
-            y = tf.concat([self.cut(self.network(ycbcr[..., :1], bands), x), self.cut(chroma, x)], axis=-1)
+            y = tf.concat([self.network(ycbcr[..., :1], bands), cut(chroma, self.scale * self.context)], axis=-1)
             y = tf.tensordot(y - offset, tf.linalg.inv(matrix), [[3], [1]])
         return tf.cast(tf.round(tf.clip_by_value(y * peak, 0, peak)), x.dtype)
-
-    def cut(self, y, x):
-        """What a network made of x [b, h, w, c], or what is larger than that, without the context."""
-        surplus = (tf.shape(y)[1] - self.scale * (tf.shape(x)[1] - 2 * self.context)) // 2
-        return y[:, surplus : tf.shape(y)[1] - surplus, surplus : tf.shape(y)[2] - surplus]
 
     def strips(self, images):
         """Images [n, h, w, 1 or 3], uint8 or uint16, any size from 1x1 up, `scale` times as large in the same type.
@@ -100,6 +96,11 @@ class Upscaler:
     def __call__(self, images):
         """All `strips` of images as one array [n, scale * h, scale * w, 1 or 3]."""
         return np.concatenate([strip for _, strip in self.strips(images)], axis=1)
+
+
+def cut(y, edge):
+    """Images y [b, h, w, c] without `edge` pixels on every side."""
+    return y[:, edge:-edge, edge:-edge] if edge else y
 
 
 def upscale_files(paths, upscaler_for):

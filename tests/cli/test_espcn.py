@@ -18,16 +18,14 @@ def folder(photos):
     return photos.parent
 
 
-def test_upscales_the_newest_samples_by_default(tmp_path, capsys):
-    for i in range(11):
-        Image.fromarray(photo(28, 28, i)).save(tmp_path / f"sample_{i}.png")
-    assert espcn.main(["--upscale", "--save_dir", str(tmp_path)]) == 0
-    assert Image.open(tmp_path / "sample_10_x4.png").size == (112, 112)
-    assert len(list(tmp_path.glob("sample_*_x4.png"))) == 11
-    assert Image.open(tmp_path / "espcn.png").width > 3 * 112
+def test_upscales_the_newest_samples_by_default(samples, capsys):
+    assert espcn.main(["--upscale", "--save_dir", str(samples)]) == 0
+    assert Image.open(samples / "sample_10_x4.png").size == (112, 112)
+    assert len(list(samples.glob("sample_*_x4.png"))) == 11
+    assert Image.open(samples / "espcn.png").width > 3 * 112
     assert "input, bicubic, espcn" in capsys.readouterr().out
-    espcn.main(["--upscale", "--save_dir", str(tmp_path)])  # does not take what it wrote itself
-    assert len(list(tmp_path.glob("sample_*_x4*.png"))) == 11
+    espcn.main(["--upscale", "--save_dir", str(samples)])  # does not take what it wrote itself
+    assert len(list(samples.glob("sample_*_x4*.png"))) == 11
 
 
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"  # two, of a free licence, which no network has seen

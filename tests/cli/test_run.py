@@ -18,7 +18,7 @@ def where(project):
     return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
 
 
-@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py", "espcn.py"])
+@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py", "espcn.py", "srgan.py"])
 def test_help_does_not_wait_for_tensorflow(command):
     result = run_command("-X", "importtime", command, "--help")
     assert "usage: " in result.stdout

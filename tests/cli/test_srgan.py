@@ -9,7 +9,7 @@ from PIL import Image
 import srgan
 from src.superres.networks import load_network
 from tests.cli.test_espcn import PHOTOGRAPHS
-from tests.conftest import files, kill_when, photo, run_command, run_here
+from tests.conftest import files, kill_when, run_command, run_here
 
 SMALL = ["--patch", "4", "--n_batch", "2", "--epochs", "2", "--steps", "3"]
 GAN = [*SMALL, "--stage", "gan", "--content", "pixel", "--picture_every", "1", "--keep_every", "2"]
@@ -20,12 +20,10 @@ def folder(photos):
     return photos.parent
 
 
-def test_upscales_the_newest_samples_beside_espcn(tmp_path, capsys):
-    for i in range(5):
-        Image.fromarray(photo(28, 28, i)).save(tmp_path / f"sample_{i}.png")
-    assert srgan.main(["--upscale", "--save_dir", str(tmp_path)]) == 0
-    assert Image.open(tmp_path / "sample_4_x4.png").size == (112, 112)
-    assert Image.open(tmp_path / "srgan.png").width > 8 * 112
+def test_upscales_the_newest_samples_beside_espcn(samples, capsys):
+    assert srgan.main(["--upscale", "--save_dir", str(samples)]) == 0
+    assert Image.open(samples / "sample_10_x4.png").size == (112, 112)
+    assert Image.open(samples / "srgan.png").width > 8 * 112
     assert "input, bicubic, espcn, srgan" in capsys.readouterr().out
 
 

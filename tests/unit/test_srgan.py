@@ -1,5 +1,7 @@
 """SRGAN's networks, losses and steps."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from src.config import InputError
 from src.superres import adversarial, perceptual, srgan, training
 from src.superres.espcn import espcn
-from src.superres.networks import in_precision, load_network, save_network
+from src.superres.networks import in_precision, load_mean, load_network, save_network
 from src.superres.upscale import Upscaler
 from tests.conftest import photo
 
@@ -123,6 +125,11 @@ def weights_of(*networks):
     return [[v.numpy() for v in network.trainable_variables] for network in networks]
 
 
+def gan_step(networks, optimizers, recipe):
+    loss, strategy = perceptual.make_content_loss("pixel"), tf.distribute.get_strategy()
+    return adversarial.make_gan_step(networks, optimizers, loss, recipe, strategy)
+
+
 def test_a_pixel_step_is_gradient_descent_on_the_squared_error():
     net, strategy = srgan.generator(blocks=1), tf.distribute.get_strategy()
     low, high = batch()
@@ -130,7 +137,7 @@ def test_a_pixel_step_is_gradient_descent_on_the_squared_error():
         error = net(low, training=True) - high
         loss = tf.reduce_mean(error**2)
     gradients = tape.gradient(loss, net.trainable_variables)
-    ((before,),) = ([weights_of(net)[0]],)
+    (before,) = weights_of(net)
     step = training.make_step(net, keras.optimizers.SGD(1.0), strategy, len(low))
     assert float(step((low, high))) == pytest.approx(float(np.mean(error.numpy() ** 2)), rel=1e-5)
     for old, new, gradient in zip(before, net.trainable_variables, gradients):
@@ -154,8 +161,7 @@ def test_an_adversarial_step_moves_each_network_down_its_own_loss():
     )
     before = weights_of(generator, discriminator)
     networks, optimizers = (generator, discriminator), (keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0))
-    loss = perceptual.make_content_loss("pixel")
-    step = adversarial.make_gan_step(networks, optimizers, loss, recipe, tf.distribute.get_strategy())
+    step = gan_step(networks, optimizers, recipe)
     np.testing.assert_allclose(step((low, high)), [content, verdict, judged], rtol=1e-4)
     for old, network, gradients in zip(before, networks, expected):
         for a, b, gradient in zip(old, network.trainable_variables, gradients):
@@ -167,13 +173,20 @@ def test_a_network_without_a_rate_stays(still):
     networks = srgan.generator(blocks=1), srgan.discriminator(24)
     optimizers = [keras.optimizers.Adam(0.0 if i == still else 1e-3) for i in range(2)]
     before = weights_of(*networks)
-    recipe = adversarial.GanRecipe(n_batch=3)
-    adversarial.make_gan_step(
-        networks, optimizers, perceptual.make_content_loss("pixel"), recipe, tf.distribute.get_strategy()
-    )(batch())
+    gan_step(networks, optimizers, adversarial.GanRecipe(n_batch=3))(batch())
     after = weights_of(*networks)
     for i, (a, b) in enumerate(zip(before, after)):
         assert all(np.array_equal(x, y) for x, y in zip(a, b)) == (i == still)
+
+
+def test_the_discriminator_learns_alone_during_its_head_start():
+    networks, recipe = (srgan.generator(blocks=1), srgan.discriminator(24)), adversarial.GanRecipe(head_start=2)
+    step, seen = gan_step(networks, recipe.make_optimizers(), recipe), [weights_of(*networks)]
+    for _ in range(3):
+        step(batch())
+        seen.append(weights_of(*networks))
+    moved = [[any((x != y).any() for x, y in zip(*pair)) for pair in zip(a, b)] for a, b in itertools.pairwise(seen)]
+    assert moved == [[False, True], [False, True], [True, True]]
 
 
 @pytest.fixture
@@ -185,20 +198,10 @@ def precision():
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_is_kept_in_float32(policy, precision, tmp_path):
     precision(policy)
-    generator, discriminator = srgan.generator(blocks=1), srgan.discriminator(24)
-    recipe = adversarial.GanRecipe(n_batch=3)
-    optimizers = [recipe.make_optimizer() for _ in range(2)]
-    losses = []
-    step = adversarial.make_gan_step(
-        (generator, discriminator),
-        optimizers,
-        perceptual.make_content_loss("pixel"),
-        recipe,
-        tf.distribute.get_strategy(),
-    )
+    generator, recipe = srgan.generator(blocks=1), adversarial.GanRecipe(n_batch=3)
+    step = gan_step((generator, srgan.discriminator(24)), recipe.make_optimizers(), recipe)
     low, high = batch()
-    for _ in range(3):
-        losses.append(step((low, high)).numpy())
+    losses = [step((low, high)).numpy() for _ in range(3)]
     assert np.isfinite(losses).all() and losses[2][2] < losses[0][2]
     save_network(tmp_path / "net.keras", generator)
     precision("float32")
@@ -221,3 +224,15 @@ def test_tiles_of_a_padded_network_fit_together():
     whole = upscaler(images)
     upscaler.tile = 16
     np.testing.assert_allclose(upscaler(images).astype(int), whole, atol=1)
+
+
+def test_the_mean_of_files(tmp_path):
+    nets = [srgan.generator(blocks=1) for _ in range(3)]
+    paths = [tmp_path / f"{i}.keras" for i in range(3)]
+    for path, net in zip(paths, nets):
+        save_network(path, net)
+    for mean, *weights in zip(load_mean(paths).net.get_weights(), *(net.get_weights() for net in nets)):
+        np.testing.assert_allclose(mean, sum(weights) / 3, atol=1e-6)
+    save_network(paths[1], srgan.generator(blocks=2))
+    with pytest.raises(InputError, match=r"1\.keras: another network than .*0\.keras"):
+        load_mean(paths)

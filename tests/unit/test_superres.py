@@ -206,7 +206,7 @@ def test_metrics_equal_scikit_images(border, psnr, ssim):
 def test_bicubic_is_pillows():
     low = photo(12, 10)
     expected = np.asarray(Image.fromarray(low).resize((40, 48), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(resized(low, 40, 48), expected)
+    np.testing.assert_array_equal(resized(low, (48, 40)), expected)
 
 
 def test_reading_names_the_file(tmp_path):
