@@ -33,6 +33,13 @@ def test_bundled_srresnet_beats_bicubic(tmp_path, capsys):
     assert mean["psnr"] > mean["psnr_bicubic"] + 0.8 and mean["ssim"] > mean["ssim_bicubic"]
 
 
+def test_bundled_srgan_is_nearest_to_the_sharpness_of_photographs():
+    rows = [line.split() for line in run_command("benchmarks/sharpness.py").stdout.splitlines()[1:]]
+    variation, way = ({name: float(row[i]) for name, *row in rows} for i in (0, 1))
+    for figures in (variation, way):
+        assert min(figures, key=figures.get) == "SRGAN" and len(figures) == 4
+
+
 def train(folder, *flags):
     return srgan.main(["--train", str(folder / "photos"), "--save_dir", str(folder / "save"), *flags])
 
