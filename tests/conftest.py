@@ -87,6 +87,12 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.fixture
+def folder(photos):
+    """A folder with nothing but that one."""
+    return photos.parent
+
+
 def run_command(*args, check=True, **env):
     """Run `python args...` from the project's root."""
     result = subprocess.run(

@@ -86,13 +86,13 @@ def train_gan(upscaler, discriminator, content_loss, pairs, valid, recipe, run, 
     Returns:
         The last validation PSNR in dB.
     """
-    networks = upscaler.net, discriminator
+    networks = generator, discriminator = upscaler.net, discriminator
     with strategy.scope():
         optimizers = recipe.make_optimizers()
         for optimizer, network in zip(optimizers, networks):
             optimizer.build(network.trainable_variables)
-    names = "generator", "discriminator", "generator_optimizer", "discriminator_optimizer"
-    first = run.restore(**dict(zip(names, [*networks, *optimizers])))
+    states = {"generator_optimizer": optimizers[0], "discriminator_optimizer": optimizers[1]}
+    first = run.restore(generator=generator, discriminator=discriminator, **states)
     update = make_gan_step(networks, optimizers, content_loss, recipe, strategy)
     for step, losses in epochs(update, pairs, recipe, first, strategy):
         epoch = step // recipe.steps
@@ -102,8 +102,8 @@ def train_gan(upscaler, discriminator, content_loss, pairs, valid, recipe, run, 
         if epoch % picture_every == 0:
             write_sheet(run.path / f"epoch-{epoch}.png", [pictured(upscaler, *pair) for pair in valid[:PICTURED]])
         if epoch % keep_every == 0:
-            save_network(run.path / f"epoch-{epoch}.keras", upscaler.net)
-        save_network(run.path / "last.keras", upscaler.net)
+            save_network(run.path / f"epoch-{epoch}.keras", generator)
+        save_network(run.path / "last.keras", generator)
         run.save(step)
     return mean_psnr(upscaler, valid)
 

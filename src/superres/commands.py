@@ -1,4 +1,4 @@
-"""What espcn.py and srgan.py do with a trained network: upscale files, score photographs, export."""
+"""What espcn.py and srgan.py do: upscale files, score photographs, train by the flags."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from src.superres.sheets import side_by_side, write_sheet
 from src.superres.training import Recipe, train_pixels, validation_pairs
 from src.superres.upscale import upscale_files
 
-FEW = 512
+FEW = 512  # colours
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
 SHOWN = 8  # images on a sheet
 PROTOCOL = (

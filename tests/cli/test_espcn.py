@@ -13,11 +13,6 @@ from src.superres.networks import load_network
 from tests.conftest import files, kill_when, photo, run_command, run_here
 
 
-@pytest.fixture
-def folder(photos):
-    return photos.parent
-
-
 def test_upscales_the_newest_samples_by_default(samples, capsys):
     assert espcn.main(["--upscale", "--save_dir", str(samples)]) == 0
     assert Image.open(samples / "sample_10_x4.png").size == (112, 112)
