@@ -121,7 +121,7 @@ def copy_weights(source, target):
     """From the Keras generator into PyTorch's, layer by layer in the order in which they are applied."""
     import torch
 
-    convs, norms, acts = ([x for x in source.layers if type(x).__name__ == kind] for kind in KINDS)
+    convs, norms, acts = ([x for x in source.layers if type(x).__name__.endswith(kind)] for kind in KINDS)
     modules = [m for m in target.modules() if not list(m.children())]
     own = [[m for m in modules if type(m).__name__ == kind] for kind in ("Conv2d", "BatchNorm2d", "PReLU")]
     with torch.no_grad():
@@ -138,7 +138,7 @@ def copy_weights(source, target):
             theirs.weight.copy_(torch.tensor(layer.get_weights()[0].ravel()))
 
 
-KINDS = "Conv2D", "BatchNormalization", "PReLU"
+KINDS = "Conv2D", "BatchNormalization", "PReLU"  # ends of names
 
 
 def shuffled(weights):

@@ -2,26 +2,7 @@
 
 import keras
 
-
-@keras.saving.register_keras_serializable("image_gpt")
-class PixelShuffle(keras.layers.Layer):
-    """[b, h, w, r * r * c] -> [b, r * h, r * w, c], the paper's periodic shuffling (section 3.2)."""
-
-    def __init__(self, scale, **options):
-        super().__init__(**options)
-        self.scale = scale
-
-    def call(self, x):
-        (b, h, w, c), r = keras.ops.shape(x), self.scale
-        x = keras.ops.reshape(x, [b, h, w, r, r, c // r**2])  # faster on a CPU than TensorFlow's depth_to_space
-        return keras.ops.reshape(keras.ops.transpose(x, [0, 1, 3, 2, 4, 5]), [b, h * r, w * r, c // r**2])
-
-    def compute_output_shape(self, shape):
-        b, h, w, c = shape
-        return b, h and h * self.scale, w and w * self.scale, c // self.scale**2
-
-    def get_config(self):
-        return super().get_config() | {"scale": self.scale}
+from src.superres.subpixel import PixelShuffle
 
 
 def espcn(scale, *, channels=1, activation="tanh", gain=2.0, seed=42):

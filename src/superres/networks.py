@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import src.superres.espcn  # noqa: F401  registers the layer
+import src.superres.subpixel  # noqa: F401  registers its layers
 from src.config import InputError
 from src.files import whole
 from src.superres.upscale import Upscaler

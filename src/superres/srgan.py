@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from src.superres.espcn import PixelShuffle
+from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 
 SLOPE = 0.2  # of leaky activations below zero, where it is learned at first
 INCEPTION_SCALE = 0.17  # of what an Inception-A block adds
@@ -28,6 +28,10 @@ def norm(**options):
 
 def prelu():
     return layers.PReLU(keras.initializers.Constant(SLOPE), shared_axes=[1, 2])
+
+
+def prelu_before_shuffle():
+    return SubpixelPReLU(2, keras.initializers.Constant(SLOPE))
 
 
 def residual_block(x):
@@ -50,20 +54,22 @@ def inception_block(x):
     return layers.ReLU()(layers.add([x, layers.Rescaling(INCEPTION_SCALE)(y)]))
 
 
-def shuffled_upsampling(x):
-    """conv 3x3x256, pixel shuffle, PReLU (the paper's)."""
-    return prelu()(PixelShuffle(2)(conv(256, 3)(x)))
+def shuffled_output(x):
+    """Twice conv 3x3x256, pixel shuffle, PReLU, then conv 9x9 (the paper's)."""
+    x = PixelShuffle(2)(prelu_before_shuffle()(conv(256, 3)(x)))
+    return SubpixelConv2D(3, 9, 2)(prelu_before_shuffle()(conv(256, 3)(x)))
 
 
-def nearest_upsampling(x):
-    """conv 3x3x256, nearest neighbour, LeakyReLU (the report's)."""
-    return layers.LeakyReLU(SLOPE)(layers.UpSampling2D(2)(conv(256, 3)(x)))
+def nearest_output(x):
+    """Twice conv 3x3x256, nearest upsampling, LeakyReLU, then conv 9x9 (the report's)."""
+    x = layers.UpSampling2D(2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
+    return NearestConv2D(3, 9, 2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
 
 
-GENERATORS = {  # how a block of the trunk is built, and how it is upsampled
-    "srgan": (residual_block, shuffled_upsampling),
-    "report": (residual_block, nearest_upsampling),
-    "inception": (inception_block, nearest_upsampling),
+GENERATORS = {  # how a block of the trunk is built, and what comes after the trunk
+    "srgan": (residual_block, shuffled_output),
+    "report": (residual_block, nearest_output),
+    "inception": (inception_block, nearest_output),
 }
 
 
@@ -74,13 +80,12 @@ def generator(kind="srgan", blocks=16):
         kind: `srgan`, the paper's; `report`, with nearest upsampling; `inception`, that with Inception-A blocks.
         blocks: residual blocks; 16 in the paper.
     """
-    block, upsampling = GENERATORS[kind]
+    block, output = GENERATORS[kind]
     inputs = keras.Input([None, None, 3])
     first = prelu()(conv(64, 9)(layers.Rescaling(2, -1)(inputs)))
     x = functools.reduce(lambda x, _: block(x), range(blocks), first)
     x = layers.add([first, norm(gamma_initializer="zeros")(conv(64, 3)(x))])
-    x = upsampling(upsampling(x))
-    x = layers.Activation("tanh", dtype="float32")(conv(3, 9)(x))
+    x = layers.Activation("tanh", dtype="float32")(output(x))
     net = keras.Model(inputs, layers.Rescaling(1, 0.5, dtype="float32")(x), name=kind)  # where tanh is nearly linear
     start_as_interpolation(net)
     return net

@@ -25,6 +25,7 @@ ORDER = [
     "images",
     "superres.pictures",
     "superres.upscale",
+    "superres.subpixel",
     "superres.espcn",
     "superres.srgan",
     "superres.networks",

@@ -13,9 +13,10 @@ from src.config import InputError
 from src.runs import RunFolder
 from src.superres import training
 from src.superres.data import Pairs, in_palette, low_resolution, resized
-from src.superres.espcn import PixelShuffle, espcn
+from src.superres.espcn import espcn
 from src.superres.networks import load_network
 from src.superres.pictures import read_picture, write_image
+from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 from src.superres.upscale import Upscaler, upscale_files
 from tests.conftest import photo
 
@@ -59,6 +60,28 @@ def test_pixel_shuffle_is_depth_to_space(scale, channels):
     layer = PixelShuffle(scale)
     np.testing.assert_array_equal(layer(x), tf.nn.depth_to_space(x, scale))
     assert layer.compute_output_shape(x.shape) == (2, 3 * scale, 5 * scale, channels)
+
+
+@pytest.mark.parametrize("scale, width", [(2, 9), (2, 3), (3, 5), (2, 1), (3, 1)])
+@pytest.mark.parametrize("upsampling", ["shuffle", "nearest"])
+def test_layers_before_an_upsampling_do_what_others_do_after_it(upsampling, scale, width):
+    conv, prelu = keras.layers.Conv2D(3, width, padding="same"), keras.layers.PReLU(shared_axes=[1, 2])
+    if upsampling == "shuffle":
+        before, after = [SubpixelPReLU(scale), SubpixelConv2D(3, width, scale)], [PixelShuffle(scale), prelu, conv]
+    else:
+        before, after = [prelu, NearestConv2D(3, width, scale)], [keras.layers.UpSampling2D(scale), prelu, conv]
+    x = tf.constant(0.1 * np.random.default_rng(0).standard_normal([2, 4, 5, scale**2 * 6]), tf.float32)
+    results = []
+    for net in (keras.Sequential(before), keras.Sequential([type(x).from_config(x.get_config()) for x in after])):
+        net.build(x.shape)
+        net.set_weights([0.1 * np.random.default_rng(i).standard_normal(w.shape) for i, w in enumerate(net.weights)])
+        with tf.GradientTape() as tape:
+            y = net(x)
+            loss = tf.reduce_mean(y**2)
+        assert net.compute_output_shape(x.shape) == y.shape
+        results.append([y, *tape.gradient(loss, net.trainable_variables)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2)])
