@@ -20,7 +20,7 @@ def parse(argv):
 
 
 def train(args, clusters):
-    from src.superres import commands
+    from src.superres import mode_train
     from src.superres.espcn import espcn
     from src.superres.upscale import Upscaler
 
@@ -28,8 +28,8 @@ def train(args, clusters):
     with strategy.scope():
         net = espcn(args.scale, channels=len(args.channels), activation=args.activation, seed=args.seed)
     upscaler = Upscaler(net)
-    pairs, valid = commands.training_set(args, upscaler, clusters, margin=upscaler.context)
-    commands.train(
+    pairs, valid = mode_train.training_set(args, upscaler, clusters, margin=upscaler.context)
+    mode_train.train(
         args, upscaler, pairs, valid, strategy, name="espcn", activation=args.activation, channels=args.channels
     )
 

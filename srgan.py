@@ -39,7 +39,7 @@ def parse(argv):
 def train(args, clusters):
     import keras
 
-    from src.superres import commands, srgan
+    from src.superres import mode_train, srgan
     from src.superres.upscale import Upscaler
 
     strategy = cli.find_devices(args)
@@ -49,11 +49,11 @@ def train(args, clusters):
     with strategy.scope():
         net = starting_point(args) if gan else srgan.generator(args.generator, args.blocks)
     upscaler = Upscaler(net)
-    pairs, valid = commands.training_set(args, upscaler, clusters, margin=0)
+    pairs, valid = mode_train.training_set(args, upscaler, clusters, margin=0)
     if gan:
         return train_gan(args, upscaler, pairs, valid, strategy)
     what = {name: getattr(args, name) for name in ("generator", "blocks", "dtype")}
-    commands.train(args, upscaler, pairs, valid, strategy, name="srresnet", **what)
+    mode_train.train(args, upscaler, pairs, valid, strategy, name="srresnet", **what)
 
 
 def starting_point(args):
@@ -72,7 +72,7 @@ def starting_point(args):
 
 def train_gan(args, upscaler, pairs, valid, strategy):
     """The adversarial stage in `save_dir`/srgan_x4."""
-    from src.superres import adversarial, commands, perceptual, srgan
+    from src.superres import adversarial, mode_train, perceptual, srgan
 
     if args.optimizer != "adam":
         raise InputError(f"--optimizer {args.optimizer}: the adversarial stage goes with adam alone")
@@ -85,10 +85,10 @@ def train_gan(args, upscaler, pairs, valid, strategy):
     fields = ("adversarial_weight", "head_start", "epochs", "steps", "n_batch")
     recipe = adversarial.GanRecipe(**rates, **{name: getattr(args, name) for name in fields})
     what = {name: getattr(args, name) for name in ("dtype", "content", "vgg_weights", "random_features")}
-    run = commands.run_folder(args, "srgan_x4", recipe, **what)
+    run = mode_train.run_folder(args, "srgan_x4", recipe, **what)
     rhythm = args.keep_every, args.picture_every
     psnr = adversarial.train_gan(upscaler, discriminator, content_loss, pairs, valid, recipe, run, strategy, *rhythm)
-    commands.finish(run, "last.keras", psnr, upscaler.scale, valid)
+    mode_train.finish(run, "last.keras", psnr, upscaler.scale, valid)
 
 
 def main(argv=None):

@@ -79,8 +79,8 @@ def main():
     import_tensorflow()
     from src.data import read_image
     from src.files import write_json
-    from src.superres.commands import newest_samples
     from src.superres.data import Pairs, image_files, resized
+    from src.superres.mode_upscale import newest_samples
     from src.superres.training import validation_pairs
 
     valid, samples = (

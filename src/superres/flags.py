@@ -66,7 +66,7 @@ def run(args, name, bundled, train, beside=None):
     if args.degradation == "mixed" and not args.train:
         raise InputError("--degradation mixed: for --train; here it is either clean or palette")
     cli.import_tensorflow()
-    from src.superres import commands
+    from src.superres import mode_eval
     from src.superres.data import image_files
     from src.superres.export import export_network
     from src.superres.networks import load_mean
@@ -81,16 +81,21 @@ def run(args, name, bundled, train, beside=None):
         return train(args, load_palette(args))
     if args.eval:
         paths = image_files(args.eval)
-        return commands.evaluate(paths, network(args.degradation or "clean"), load_palette(args), args.n_px, args.json)
+        return mode_eval.evaluate(paths, network(args.degradation or "clean"), load_palette(args), args.n_px, args.json)
     if args.export:
         return export_network(network(args.degradation or "clean"), *args.export)
-    paths = commands.find_images(args.upscale) if args.upscale else commands.newest_samples(args.save_dir)
-    fixed = args.degradation or (args.weights and "clean")
-    chosen = commands.chosen_by_picture(network, fixed, palettes=(args.scale or 4, "palette") in bundled)
-    others = {}
-    for other, files in (beside or {}).items():
-        others[other] = commands.chosen_by_picture(lambda kind, files=files: load(files[4, kind]), None, palettes=True)
-    return commands.upscale(paths, chosen, Path(args.save_dir), name, others)
+    others = {other: lambda kind, files=files: load(files[4, kind]) for other, files in (beside or {}).items()}
+    return upscale(args, name, network, (args.scale or 4, "palette") in bundled, others)
+
+
+def upscale(args, name, network, palettes, others):
+    """--upscale with the `network` for a degradation, one for palettes among them or not, and `others` by name."""
+    from src.superres import mode_upscale as mode
+
+    paths = mode.find_images(args.upscale) if args.upscale else mode.newest_samples(args.save_dir)
+    chosen = mode.chosen_by_picture(network, args.degradation or (args.weights and "clean"), palettes)
+    beside = {other: mode.chosen_by_picture(load, None, palettes=True) for other, load in others.items()}
+    return mode.upscale(paths, chosen, Path(args.save_dir), name, beside)
 
 
 def bundled_file(bundled, scale, degradation):

@@ -17,6 +17,12 @@ def test_there_are_commands():
     assert len(COMMANDS) >= 5
 
 
+def test_the_tree_names_every_module():
+    named = set(re.findall(r"\w+\.py\b", TEXT.split("## The tree")[1].split("MIT licence")[0]))
+    there = {path.name for path in (*ROOT.glob("*.py"), *ROOT.glob("src/**/*.py"))}
+    assert named == there - {"__init__.py"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_flags_are_accepted(command):
     script, *flags = shlex.split(command, comments=True)

@@ -36,7 +36,9 @@ ORDER = [
     "superres.training",
     "superres.adversarial",
     "superres.export",
-    "superres.commands",
+    "superres.mode_upscale",
+    "superres.mode_eval",
+    "superres.mode_train",
     "superres.flags",
 ]
 LEAVES = ["sampling", "transfer"]
