@@ -11,6 +11,19 @@ from src.superres import flags
 
 FOLDER = ROOT / "pretrained" / "srgan"
 BUNDLED = {"pretrain": FOLDER / "srresnet.keras", "gan": FOLDER / "srgan.keras"}
+OF_STAGE = {  # flags of --train that only one stage knows
+    "pretrain": ["generator", "blocks", "patience"],
+    "gan": [
+        "content",
+        "vgg_weights",
+        "random_features",
+        "adversarial_weight",
+        "discriminator_lr",
+        "head_start",
+        "keep_every",
+        "picture_every",
+    ],
+}
 
 
 def parse(argv):
@@ -33,7 +46,13 @@ def parse(argv):
     group.add_argument("--head_start", type=cli.natural, default=0, help="updates before the generator's first")
     group.add_argument("--keep_every", type=cli.positive, default=50, help="epochs from one kept generator to the next")
     group.add_argument("--picture_every", type=cli.positive, default=10, help="epochs from one sheet to the next")
-    return p.parse_args(argv)
+    args = p.parse_args(argv)
+    args.stage = args.stage or ("pretrain" if args.train else "gan")
+    unused = [name for stage, names in OF_STAGE.items() if stage != args.stage for name in names]
+    given = [name for name in unused if getattr(args, name) != p.get_default(name)]
+    if args.train and given:
+        p.error(f"--{given[0]}: not of --stage {args.stage}")
+    return args
 
 
 def train(args, clusters):
@@ -93,7 +112,6 @@ def train_gan(args, upscaler, pairs, valid, strategy):
 
 def main(argv=None):
     args = parse(argv)
-    args.stage = args.stage or ("pretrain" if args.train else "gan")
     bundled = {(4, degradation): BUNDLED[args.stage] for degradation in ("clean", "palette")}
     return flags.run(args, "srgan", bundled, train, beside={"espcn": espcn.BUNDLED})
 

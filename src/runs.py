@@ -8,7 +8,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from src.config import InputError
-from src.files import read_json, write_json
+from src.files import read_json, whole, write_json
 
 KEEP = 3  # states
 
@@ -53,8 +53,17 @@ class RunFolder:
         self.states = tf.train.CheckpointManager(state, str(self.path / "state"), max_to_keep=KEEP)
         if self.states.latest_checkpoint:
             state.restore(self.states.latest_checkpoint).assert_existing_objects_matched()
+        self.forget_after(int(self.step))
         self.writer = tf.summary.create_file_writer(str(self.path / "tensorboard"))
         return int(self.step)
+
+    def forget_after(self, step):
+        """Take from the log what was reported after the state and will be reported again, or was cut short."""
+        log = self.path / "log.jsonl"
+        if log.exists():
+            lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+            with whole(log) as part:
+                part.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
 
     def save(self, step):
         """Keep the state as that after so many steps."""

@@ -3,6 +3,8 @@
 import functools
 from pathlib import Path
 
+from tqdm import tqdm
+
 from src import cli
 from src.config import ROOT, SAVE_DIR, InputError
 
@@ -73,8 +75,16 @@ def run(args, name, bundled, train, beside=None):
 
     load = functools.cache(lambda *paths: load_mean(paths, args.scale))
 
+    @functools.cache
+    def own(*paths):
+        tqdm.write(f"network: {', '.join(map(str, paths))}")
+        upscaler = load(*paths)
+        if (upscaler.net.name == "espcn") != (name == "espcn"):
+            raise InputError(f"--weights {paths[0]}: a network of {'srgan' if name == 'espcn' else 'espcn'}.py")
+        return upscaler
+
     def network(degradation):
-        return load(*args.weights or [bundled_file(bundled, args.scale or 4, degradation)])
+        return own(*args.weights or [bundled_file(bundled, args.scale or 4, degradation)])
 
     if args.train:
         args.scale, args.degradation = args.scale or 4, args.degradation or "clean"

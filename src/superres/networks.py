@@ -19,12 +19,14 @@ def load_network(path, scale=None):
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
+    if Path(path).suffix != ".keras":
+        raise InputError(f"{path}: not a .keras file")
     try:
         upscaler = Upscaler(in_precision("float32", keras.models.load_model(path, compile=False)))
     except (ValueError, OSError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not a network of this project ({str(error).splitlines()[0]})") from error
     if scale not in (None, upscaler.scale):
-        raise InputError(f"{path}: a network for x{upscaler.scale}, but --scale {scale} was given")
+        raise InputError(f"{path}: a network for x{upscaler.scale}, not for --scale {scale}")
     return upscaler
 
 

@@ -10,10 +10,15 @@ from src.config import InputError
 from src.data import UNREADABLE
 from src.files import whole
 
+GREY = "1", "L", "LA", "La"  # Pillow's modes
+
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """`colours` [h, w, 1 or 3] uint8 or uint16, `alpha` [h, w] uint8 or None, and Pillow's mode of the file."""
+    """`colours` [h, w, 1 or 3] uint8 or uint16, `alpha` [h, w] uint8 or None, and Pillow's mode of the file.
+
+    There is a single channel where no pixel has a colour, whatever the mode, so that no network adds one.
+    """
 
     colours: np.ndarray
     alpha: np.ndarray | None
@@ -38,13 +43,13 @@ def read_picture(path):
     mode, image = image.mode, ImageOps.exif_transpose(image)
     if mode.startswith("I"):
         return Picture(np.asarray(image).clip(0, 0xFFFF).astype(np.uint16)[..., None], None, "I;16")
-    grey = mode in ("1", "L", "LA", "La")
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
-    colours = np.asarray(image.convert("L" if grey else "RGB"))
-    return Picture(colours.reshape(*colours.shape[:2], -1), alpha, mode)
+    colours = np.asarray(image.convert("RGB"))
+    grey = colours[..., :1]
+    return Picture(grey if (colours == grey).all() else colours, alpha, mode)
 
 
 def as_rgb(colours):
@@ -56,8 +61,8 @@ def as_rgb(colours):
 
 def canvas_for(picture, scale):
     """A blank Pillow image, `scale` times as large, for the picture's enlarged colours."""
-    h, w, c = picture.colours.shape
-    mode = "RGB" if c == 3 else "I;16" if picture.colours.dtype == np.uint16 else "L"
+    h, w, _ = picture.colours.shape
+    mode = "I;16" if picture.colours.dtype == np.uint16 else "L" if picture.mode in GREY else "RGB"
     return Image.new(mode, (w * scale, h * scale))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from src.config import InputError
 from src.data import square
 from src.distribute import distributed, summed
 from src.metrics import psnr
@@ -51,8 +52,14 @@ def validation_pairs(photos, scale, clusters=None, n_px=None):
 
     Args:
         n_px: take the centre square, scaled to so many pixels of low resolution, as Image GPT would; else all of it.
+
+    Raises:
+        InputError: a photograph has too few pixels for that.
     """
     for photo in photos:
+        if n_px and min(photo.size) < n_px * scale:
+            sizes = f"{n_px * scale} on a side are needed at x{scale}, a photograph has {photo.width}x{photo.height}"
+            raise InputError(f"--n_px {n_px}: {sizes}; take fewer")
         high, low = low_resolution(square(photo, n_px * scale) if n_px else np.asarray(photo), scale)
         yield low if clusters is None else in_palette(low, clusters), high
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import espcn
 from src.superres.networks import load_network
-from tests.conftest import files, kill_when, photo, run_command, run_here
+from tests.conftest import ROOT, files, kill_when, photo, run_command, run_here
 
 
 def test_upscales_the_newest_samples_by_default(samples, capsys):
@@ -99,7 +99,7 @@ def test_files_of_one_name_and_several_modes_do_not_meet(folder):
 def test_mistakes(folder, capsys):
     (folder / "empty").mkdir()
     (folder / "file").write_text("")
-    espcn_x3 = espcn.FOLDER / "x3.keras"
+    espcn_x3, of_srgan = espcn.FOLDER / "x3.keras", ROOT / "pretrained" / "srgan" / "srgan.keras"
     out = ["--save_dir", folder / "out"]
     for args, message in (
         (["--upscale", folder / "empty", *out], "empty: no image files there"),
@@ -107,8 +107,14 @@ def test_mistakes(folder, capsys):
         (["--upscale", folder / "none.png", *out], "none.png: no such file"),
         (
             ["--upscale", folder / "photos", "--weights", espcn_x3, "--scale", 4, *out],
-            "a network for x3, but --scale 4",
+            "a network for x3, not for --scale 4",
         ),
+        (["--upscale", folder / "photos", "--weights", folder / "photos" / "0.png", *out], "0.png: not a .keras file"),
+        (
+            ["--eval", folder / "photos", "--weights", of_srgan, *out],
+            "srgan.keras: a network of srgan.py",
+        ),
+        (["--eval", folder / "photos", "--n_px", 5000, *out], "--n_px 5000: 20000 on a side are needed at x4"),
         (["--upscale", folder / "photos", "--save_dir", folder / "file" / "x"], "cannot be written"),
         (["--train", folder / "empty", *out], "empty: no image files there"),
         (["--train", folder / "photos", "--patch", 500, *out], "large enough"),

@@ -139,6 +139,16 @@ def test_pictures_come_out_in_their_own_mode(mode, tmp_path):
         np.testing.assert_array_equal(np.asarray(out.getchannel("A")), np.asarray(expected))
 
 
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
+def test_a_picture_without_colour_gets_none(mode, tmp_path):
+    Image.fromarray(photo(9, 8)).convert("L").convert(mode).save(tmp_path / "in.png")
+    upscaler = Upscaler(espcn(2, channels=3))
+    (((_, picture, enlarged),),) = upscale_files([tmp_path / "in.png"], lambda picture: upscaler)
+    assert enlarged.mode == mode and picture.colours.shape == (9, 8, 1)
+    colours = np.asarray(enlarged.convert("RGB"))
+    assert (colours == colours[..., :1]).all()
+
+
 def test_files_of_several_sizes_and_broken_ones(tmp_path):
     sizes = [(8, 9), (5, 5), (8, 9), (30, 4)]
     for i, (h, w) in enumerate(sizes):
@@ -180,11 +190,15 @@ def test_training_learns_and_resumes_exactly(photos, tmp_path):
     whole, best = run_for(tmp_path / "one", pairs, [(low, high)], 6)
     with pytest.raises(KeyboardInterrupt):
         run_for(tmp_path / "two", pairs, [(low, high)], 6, stop=15)
+    logs = [tmp_path / name / "log.jsonl" for name in ("one", "two")]
+    with open(logs[1], "a") as log:  # as of a process that was killed before it kept its state
+        log.write('{"step": 20, "loss/train": 1.0}\n{"step": 20, "psn')
     halves, again = run_for(tmp_path / "two", pairs, [(low, high)], 6)
+    assert logs[0].read_text() == logs[1].read_text()
     assert best == again
     for a, b in zip(whole, halves):
         np.testing.assert_array_equal(a, b)
-    rows = map(json.loads, (tmp_path / "one" / "log.jsonl").read_text().splitlines())
+    rows = map(json.loads, logs[0].read_text().splitlines())
     scores = [row["psnr/valid"] for row in rows if "psnr/valid" in row]
     assert len(scores) == 6 and scores[-1] > scores[0] + 1
     kept = load_network(tmp_path / "one" / "best.keras", 2)
@@ -205,7 +219,7 @@ def test_networks_that_cannot_be_used(tmp_path):
     espcn(3).save(tmp_path / "x3.keras")
     (tmp_path / "bad.keras").write_bytes(b"PK nothing")
     for path, scale, message in (
-        ("x3.keras", 4, "a network for x3, but --scale 4 was given"),
+        ("x3.keras", 4, "a network for x3, not for --scale 4"),
         ("bad.keras", None, "not a network of this project"),
         ("none.keras", None, "no such file"),
     ):
