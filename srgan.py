@@ -51,7 +51,7 @@ def parse(argv):
     unused = [name for stage, names in OF_STAGE.items() if stage != args.stage for name in names]
     given = [name for name in unused if getattr(args, name) != p.get_default(name)]
     if args.train and given:
-        p.error(f"--{given[0]}: not of --stage {args.stage}")
+        raise InputError(f"--{given[0]}: not of --stage {args.stage}")
     return args
 
 

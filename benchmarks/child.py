@@ -42,7 +42,7 @@ def race(script, description, sides, tasks, repeats, atol):
         sides: a heading to a function of a task that returns what is timed, whose results (lists) are compared, too.
         tasks: by name.
         repeats: timed calls in each process, by default.
-        atol: by which results may differ, and a thousandth of their size.
+        atol: by which results may differ.
     """
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--repeats", type=int, default=repeats, help="timed calls in each process")
@@ -60,7 +60,7 @@ def race(script, description, sides, tasks, repeats, atol):
         for side in list(sides) * args.rounds:
             done[side].append(run_child(script, "--repeats", args.repeats, "--child", side, task))
         for side in others:
-            np.testing.assert_allclose(done[side][0]["result"], done[ours][0]["result"], rtol=1e-3, atol=atol)
+            np.testing.assert_allclose(done[side][0]["result"], done[ours][0]["result"], rtol=0, atol=atol)
         best = {side: min(run["seconds"] for run in runs) for side, runs in done.items()}
         cells = "".join(f"{1000 * seconds:>13.0f} ms" for seconds in best.values())
         print(f"{task:22}{cells}{min(best[side] for side in others) / best[ours]:>8.2f}x", flush=True)

@@ -44,7 +44,7 @@ def plot_log(path, log):
             curves.setdefault(name, []).append((step, value))
     figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
     for axis, (name, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
-        axis.plot(*zip(*points), marker="." if len(points) < 20 else None)
+        axis.plot(*zip(*points), marker=".", markersize=3)
         axis.set(xlabel="step", title=name)
         axis.grid(alpha=0.3)
     with whole(path) as part:

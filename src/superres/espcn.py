@@ -17,4 +17,4 @@ def espcn(scale, *, channels=1, activation="tanh", gain=2.0, seed=42):
         start = keras.initializers.Orthogonal(seed=seed + i)
         x = keras.layers.Conv2D(maps, width, activation=activation, kernel_initializer=start)(x)
     x = keras.layers.Conv2D(scale**2 * channels, 3, kernel_initializer=keras.initializers.Orthogonal(seed=seed + 2))(x)
-    return keras.Model(inputs, PixelShuffle(scale)(x), name="espcn")
+    return keras.Model(inputs, PixelShuffle(scale=scale)(x), name="espcn")

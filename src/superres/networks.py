@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import src.superres.subpixel  # noqa: F401  registers its layers
+import src.superres.batch_norm
+import src.superres.subpixel  # noqa: F401  these two register their layers
 from src.config import InputError
 from src.files import whole
 from src.superres.upscale import Upscaler

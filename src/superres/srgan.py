@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from src.superres.batch_norm import BatchNormalization
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 
 SLOPE = 0.2  # of leaky activations below zero, where it is learned at first
@@ -23,7 +24,7 @@ def conv(maps, width, **options):
 
 
 def norm(**options):
-    return layers.BatchNormalization(synchronized=True, **options)  # over all devices, whatever their number
+    return BatchNormalization(**options)
 
 
 def prelu():
@@ -31,7 +32,7 @@ def prelu():
 
 
 def prelu_before_shuffle():
-    return SubpixelPReLU(2, keras.initializers.Constant(SLOPE))
+    return SubpixelPReLU(keras.initializers.Constant(SLOPE), shared_axes=[1, 2], scale=2)
 
 
 def residual_block(x):
@@ -56,14 +57,14 @@ def inception_block(x):
 
 def shuffled_output(x):
     """Twice conv 3x3x256, pixel shuffle, PReLU, then conv 9x9 (the paper's)."""
-    x = PixelShuffle(2)(prelu_before_shuffle()(conv(256, 3)(x)))
-    return SubpixelConv2D(3, 9, 2)(prelu_before_shuffle()(conv(256, 3)(x)))
+    x = PixelShuffle(scale=2)(prelu_before_shuffle()(conv(256, 3)(x)))
+    return SubpixelConv2D(3, 9, scale=2)(prelu_before_shuffle()(conv(256, 3)(x)))
 
 
 def nearest_output(x):
     """Twice conv 3x3x256, nearest upsampling, LeakyReLU, then conv 9x9 (the report's)."""
     x = layers.UpSampling2D(2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
-    return NearestConv2D(3, 9, 2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
+    return NearestConv2D(3, 9, scale=2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
 
 
 GENERATORS = {  # how a block of the trunk is built, and what comes after the trunk

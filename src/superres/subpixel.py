@@ -11,13 +11,28 @@ from keras import layers, ops
 register = keras.saving.register_keras_serializable("image_gpt")
 
 
-@register
-class PixelShuffle(layers.Layer):
-    """[b, h, w, r * r * c] -> [b, r * h, r * w, c], the paper's periodic shuffling (section 3.2)."""
+class Scaled:
+    """A layer's `scale`, the r of its shuffle, kept in its configuration."""
 
-    def __init__(self, scale, **options):
-        super().__init__(**options)
+    def __init__(self, *args, scale, **options):
+        super().__init__(*args, **options)
         self.scale = scale
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale}
+
+
+class BeforeShuffle(Scaled):
+    """A layer that takes maps [b, h, w, r * r * c], with the weights of one that would follow their shuffle."""
+
+    def build(self, shape):
+        super().build(shuffled_shape(shape, self.scale))
+        self.input_spec = None
+
+
+@register
+class PixelShuffle(Scaled, layers.Layer):
+    """[b, h, w, r * r * c] -> [b, r * h, r * w, c], the paper's periodic shuffling (section 3.2)."""
 
     def call(self, x):
         return shuffled(x, self.scale)
@@ -25,48 +40,22 @@ class PixelShuffle(layers.Layer):
     def compute_output_shape(self, shape):
         return shuffled_shape(shape, self.scale)
 
-    def get_config(self):
-        return super().get_config() | {"scale": self.scale}
-
 
 @register
-class SubpixelPReLU(layers.PReLU):
-    """PReLU of maps [b, h, w, r * r * c] before their shuffle, with the c slopes of one that would follow it."""
-
-    def __init__(self, scale, alpha_initializer="zeros", **options):
-        super().__init__(alpha_initializer, **options | {"shared_axes": [1, 2]})
-        self.scale = scale
-
-    def build(self, shape):
-        super().build(shuffled_shape(shape, self.scale))
-        self.input_spec = None
+class SubpixelPReLU(BeforeShuffle, layers.PReLU):
+    """PReLU before the shuffle, its slopes shared by pixels (`shared_axes` [1, 2])."""
 
     def call(self, x):
         slopes = ops.tile(ops.cast(self.alpha, x.dtype), [1, 1, self.scale**2])
         return ops.where(x > 0, x, slopes * x)
 
-    def get_config(self):
-        return super().get_config() | {"scale": self.scale}
-
 
 @register
-class SubpixelConv2D(layers.Conv2D):
-    """A pixel shuffle and a padded convolution of odd width in one, with the convolution's weights.
-
-    [b, h, w, r * r * c] -> [b, r * h, r * w, filters].
-    """
-
-    def __init__(self, filters, kernel_size, scale, **options):
-        super().__init__(filters, kernel_size, **options | {"padding": "same"})
-        self.scale = scale
-
-    def build(self, shape):
-        super().build(shuffled_shape(shape, self.scale))
-        self.input_spec = None
+class SubpixelConv2D(BeforeShuffle, layers.Conv2D):
+    """The shuffle and a padded convolution of odd width in one: [b, h, w, r * r * c] -> [b, r * h, r * w, filters]."""
 
     def call(self, x):
-        y = ops.conv(x, self.kernel_before(), padding="same")
-        y = shuffled(y, self.scale)
+        y = shuffled(ops.conv(x, self.kernel_before(), padding="same"), self.scale)
         return self.activation(y + ops.cast(self.bias, y.dtype) if self.use_bias else y)
 
     def kernel_before(self):
@@ -74,9 +63,6 @@ class SubpixelConv2D(layers.Conv2D):
 
     def compute_output_shape(self, shape):
         return *shuffled_shape(shape, self.scale)[:3], self.filters
-
-    def get_config(self):
-        return super().get_config() | {"scale": self.scale}
 
 
 @register

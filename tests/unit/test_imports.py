@@ -25,6 +25,7 @@ ORDER = [
     "images",
     "superres.pictures",
     "superres.upscale",
+    "superres.batch_norm",
     "superres.subpixel",
     "superres.espcn",
     "superres.srgan",

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from src.config import InputError
 from src.superres import adversarial, perceptual, srgan, training
+from src.superres.batch_norm import BatchNormalization
 from src.superres.espcn import espcn
 from src.superres.networks import in_precision, load_mean, load_network, save_network
 from src.superres.upscale import Upscaler
@@ -69,6 +70,22 @@ def test_a_copy_gives_the_same(kind):
     net.set_weights([w + 0.01 * RNG.random(w.shape, np.float32) for w in net.get_weights()])
     np.testing.assert_array_equal(srgan.like(net)(x), net(x))
     assert srgan.like(espcn(4)) is None
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_batch_normalization_is_keras(scale):
+    x, results = tf.constant(3 * RNG.standard_normal([4, 5, 6, 8]) + 1, tf.float32), []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(scale=scale)
+        layer.build(x.shape)
+        layer.set_weights([np.linspace(0.5, 2, 8) + i for i in range(len(layer.weights))])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(y**3)
+        results.append([y, *tape.gradient(loss, [x, *layer.trainable_variables]), *layer.weights, layer(x)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_adversarial_losses_are_numpys():

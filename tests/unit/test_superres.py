@@ -57,7 +57,7 @@ def test_bands_have_no_seams(monkeypatch):
 @pytest.mark.parametrize("scale, channels", [(2, 1), (3, 4)])
 def test_pixel_shuffle_is_depth_to_space(scale, channels):
     x = np.random.default_rng(0).random([2, 3, 5, scale**2 * channels], np.float32)
-    layer = PixelShuffle(scale)
+    layer = PixelShuffle(scale=scale)
     np.testing.assert_array_equal(layer(x), tf.nn.depth_to_space(x, scale))
     assert layer.compute_output_shape(x.shape) == (2, 3 * scale, 5 * scale, channels)
 
@@ -67,9 +67,11 @@ def test_pixel_shuffle_is_depth_to_space(scale, channels):
 def test_layers_before_an_upsampling_do_what_others_do_after_it(upsampling, scale, width):
     conv, prelu = keras.layers.Conv2D(3, width, padding="same"), keras.layers.PReLU(shared_axes=[1, 2])
     if upsampling == "shuffle":
-        before, after = [SubpixelPReLU(scale), SubpixelConv2D(3, width, scale)], [PixelShuffle(scale), prelu, conv]
+        before = [SubpixelPReLU(shared_axes=[1, 2], scale=scale), SubpixelConv2D(3, width, scale=scale)]
+        after = [PixelShuffle(scale=scale), prelu, conv]
     else:
-        before, after = [prelu, NearestConv2D(3, width, scale)], [keras.layers.UpSampling2D(scale), prelu, conv]
+        before = [prelu, NearestConv2D(3, width, scale=scale)]
+        after = [keras.layers.UpSampling2D(scale), prelu, conv]
     x = tf.constant(0.1 * np.random.default_rng(0).standard_normal([2, 4, 5, scale**2 * 6]), tf.float32)
     results = []
     for net in (keras.Sequential(before), keras.Sequential([type(x).from_config(x.get_config()) for x in after])):
@@ -147,6 +149,8 @@ def test_a_picture_without_colour_gets_none(mode, tmp_path):
     assert enlarged.mode == mode and picture.colours.shape == (9, 8, 1)
     colours = np.asarray(enlarged.convert("RGB"))
     assert (colours == colours[..., :1]).all()
+    if mode != "P":
+        np.testing.assert_array_equal(colours[..., :1], upscaler(picture.colours[None])[0])
 
 
 def test_files_of_several_sizes_and_broken_ones(tmp_path):
