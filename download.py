@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Fetch the 2020 models, their palette, and data sets. Afterwards run.py uses them without further flags."""
 
+import contextlib
+import shlex
 import sys
 import zipfile
 
-from src.cli import Parser, output_folder, positive, run
+from src.cli.parser import Parser, positive
+from src.cli.process import import_tensorflow, output_folder, progress_bar, run
 from src.config import BUNDLED, DOWNLOADS, InputError
 
 BUCKET = "https://openaipublic.blob.core.windows.net/image-gpt"
@@ -19,11 +22,13 @@ ORIGINALS = {  # data set: address of its folder, files
     "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", MNIST_FILES),
     "div2k": ("https://data.vision.ee.ethz.ch/cvl/DIV2K", ["DIV2K_train_HR.zip", "DIV2K_valid_HR.zip"]),
 }
+ALWAYS = {"download_dir", "base_url", "parallel"}
+READS = {"model": ALWAYS | {"ckpt", "bert", "source"}, "clusters": ALWAYS, "dataset": ALWAYS}
 TOKENS = [f"{split}{array}.npy" for split in ("tr", "va", "te") for array in "XY"]
 
 
 def parse(argv):
-    p = Parser(prog="download.py", description=__doc__)
+    p = Parser(prog="download.py", description=__doc__, reads=READS)
     p.add_argument("--model", choices=SHARDS, help="model to fetch, with its palette")
     p.add_argument("--ckpt", type=int, choices=STEPS, default=1000000, help="training step of the checkpoint")
     p.add_argument("--bert", action="store_true", help="the model with the BERT objective")
@@ -36,8 +41,6 @@ def parse(argv):
     p.add_argument("--base_url", metavar="URL", help="a mirror to use instead of the source's own address")
     p.add_argument("--parallel", type=positive, default=4, help="files fetched at a time")
     args = p.parse_args(argv)
-    if not (args.model or args.clusters or args.dataset):
-        p.error("say what to fetch: --model, --clusters or --dataset")
     if args.source == "hub" and (args.bert or args.ckpt != 1000000):
         p.error("--source hub: the hub has the last checkpoints of the autoregressive models only")
     return args
@@ -45,7 +48,7 @@ def parse(argv):
 
 def release_files(args, folder):
     """A model's shards, index and graph and its palette, from the release's bucket."""
-    from src.transfer import File
+    from src.weights.transfer import File
 
     base = args.base_url or BUCKET
     name = f"igpt-{args.model}{'-bert' * args.bert}"
@@ -58,7 +61,7 @@ def release_files(args, folder):
 
 def hub_files(args, folder):
     """The same model as Hugging Face's folder."""
-    from src.transfer import File
+    from src.weights.transfer import File
 
     name, request = HUB_MODELS[args.model]
     base = f"{args.base_url or HUB}/openai/imagegpt-{name}/resolve"
@@ -68,17 +71,32 @@ def hub_files(args, folder):
     return [weights, *(File(f"{base}/main/{f}", target / f) for f in main)]
 
 
+@contextlib.contextmanager
+def transfer_bar():
+    """A function of (bytes that have arrived, bytes announced so far) that shows a bar on standard error."""
+    from tqdm import tqdm
+
+    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc="download") as bar:
+
+        def show(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
 def fetch(files, args):
-    from src import transfer
+    from src.weights import transfer
 
     for file in files:
         file.path.parent.mkdir(parents=True, exist_ok=True)
-    transfer.fetch(files, n_parallel=args.parallel)
+    with transfer_bar() as progress:
+        transfer.fetch(files, n_parallel=args.parallel, progress=progress)
 
 
 def fetch_model(args, folder):
     """Fetch a model from the first source that has it; return its folder."""
-    from src.transfer import Unavailable
+    from src.weights.transfer import Unavailable
 
     on_hub = not args.bert and args.ckpt == 1000000
     sources = {"release": [release_files], "hub": [hub_files]}
@@ -96,7 +114,7 @@ def fetch_model(args, folder):
 
 def fetch_dataset(args, folder):
     """Fetch token files, or originals that are then turned into tokens or unpacked."""
-    from src.transfer import File
+    from src.weights.transfer import File
 
     if args.dataset not in ORIGINALS:
         base = f"{args.base_url or BUCKET}/datasets"
@@ -109,17 +127,23 @@ def fetch_dataset(args, folder):
         for name in names:
             unpack(raw / name)
         return
-    import dataset
+    encode(args.dataset, raw, folder / args.dataset)
 
-    palette = (
-        ["--clusters", str(BUNDLED / "clusters.npy")] if args.dataset == "fashion_mnist" else ["--fit_clusters", "16"]
-    )
-    dataset.main([str(raw), "--name", args.dataset, "--save_dir", str(folder), "--n_px", "28", *palette])
+
+def encode(name, raw, prefix):
+    """Turn the originals in the folder `raw` into token files, Fashion-MNIST's in the bundled model's palette."""
+    import_tensorflow()
+    from src.data.encoding import EncodeOptions, encode_dataset
+
+    palette = {"clusters": BUNDLED / "clusters.npy"} if name == "fashion_mnist" else {"fit_clusters": 16}
+    encoded = encode_dataset(raw, prefix, EncodeOptions(n_px=28, **palette), progress_bar("encode", "image"))
+    for split, images in encoded.images.items():
+        print(f"{prefix}_{split}X.npy: {images} images of 28x28, {encoded.colours} colours")
 
 
 def unpack(path):
     """Unpack a zip archive beside itself."""
-    from src.transfer import inside
+    from src.weights.transfer import inside
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -132,11 +156,13 @@ def unpack(path):
 
 def main(argv=None):
     args = parse(argv)
-    folder = output_folder(args.download_dir, "--download_dir")
+    folder = output_folder(args.download_dir, "download_dir")
     if args.model:
-        print(f"{fetch_model(args, folder)}: complete; python run.py --sample uses it")
+        place = fetch_model(args, folder)
+        named = f" --ckpt_path {shlex.quote(str(place))}" if "download_dir" in args.given else ""
+        print(f"{place}: complete; python run.py --sample{named} uses it")
     if args.clusters:
-        from src.transfer import File
+        from src.weights.transfer import File
 
         fetch([File(f"{args.base_url or BUCKET}/{PALETTE}", folder / "kmeans_centers.npy")], args)
     if args.dataset:

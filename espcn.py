@@ -1,42 +1,34 @@
 #!/usr/bin/env python3
 """Enlarges images with ESPCN, by default the newest samples of run.py; trains, evaluates and exports the network."""
 
-from src import cli
-from src.config import ROOT
-from src.superres import flags
+from src.cli import superres
+from src.cli.process import run
 
-FOLDER = ROOT / "pretrained" / "espcn"
-BUNDLED = {(scale, "clean"): FOLDER / f"x{scale}.keras" for scale in (2, 3, 4)} | {
-    (4, "palette"): FOLDER / "x4-palette.keras"
-}
+READS = superres.READS | {"train": superres.READS["train"] | {"activation", "channels"}}
 
 
 def parse(argv):
-    p, group = flags.make_parser("espcn", __doc__, [2, 3, 4])
+    p, group = superres.make_parser("espcn", __doc__, [2, 3, 4], READS)
     activations = ["tanh", "relu", "leaky_relu"]
     group.add_argument("--activation", choices=activations, default="tanh", help="between the layers")
     group.add_argument("--channels", choices=["y", "rgb"], default="y", help="of the network; y: chroma is bicubic")
-    return p.parse_args(argv)
+    args = p.parse_args(argv)
+    superres.check(p, args)
+    return args
 
 
-def train(args, clusters):
-    from src.superres import mode_train
-    from src.superres.espcn import espcn
-    from src.superres.upscale import Upscaler
+def train(args):
+    from src.superres.espcn import Espcn
 
-    strategy = cli.find_devices(args)
-    with strategy.scope():
-        net = espcn(args.scale, channels=len(args.channels), activation=args.activation, seed=args.seed)
-    upscaler = Upscaler(net)
-    pairs, valid = mode_train.training_set(args, upscaler, clusters, margin=upscaler.context)
-    mode_train.train(
-        args, upscaler, pairs, valid, strategy, name="espcn", activation=args.activation, channels=args.channels
+    channels = len(args.channels)
+    return superres.train_on_pixels(
+        args, lambda: Espcn(args.scale or 4, channels, activation=args.activation, seed=args.seed)
     )
 
 
 def main(argv=None):
-    return flags.run(parse(argv), "espcn", BUNDLED, train)
+    return superres.main(parse(argv), "espcn", train)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -2,18 +2,16 @@
 """Enlarges images four times with SRGAN, by default the newest samples of run.py; trains, evaluates, exports it."""
 
 import sys
-from pathlib import Path
 
-import espcn
-from src import cli
-from src.config import ROOT, InputError
-from src.superres import flags
+from src.cli import superres
+from src.cli.flags import add_dtype_flag, find_devices
+from src.cli.parser import above_zero, natural, non_negative, options, positive
+from src.cli.process import run
 
-FOLDER = ROOT / "pretrained" / "srgan"
-BUNDLED = {"pretrain": FOLDER / "srresnet.keras", "gan": FOLDER / "srgan.keras"}
-OF_STAGE = {  # flags of --train that only one stage knows
-    "pretrain": ["generator", "blocks", "patience"],
-    "gan": [
+NETWORKS = {"pretrain": "srresnet", "gan": "srgan"}  # stage to network
+OF_STAGE = {  # flags of --train that only one stage reads
+    "pretrain": {"generator", "blocks", "optimizer", "patience"},
+    "gan": {
         "content",
         "vgg_weights",
         "random_features",
@@ -22,99 +20,89 @@ OF_STAGE = {  # flags of --train that only one stage knows
         "head_start",
         "keep_every",
         "picture_every",
-    ],
+    },
 }
+READS = {mode: flags | {"stage"} for mode, flags in superres.READS.items()}
+READS["train"] = READS["train"].union({"dtype"}, *OF_STAGE.values())
 
 
 def parse(argv):
-    p, group = flags.make_parser("srgan", __doc__, [4])
-    p.set_defaults(scale=4, optimizer="adam", lr=1e-4, patch=24, epochs=100, augment="varied")
+    p, group = superres.make_parser("srgan", __doc__, [4], READS)
+    p.set_defaults(optimizer="adam", lr=1e-4, patch=24, epochs=100, augment="varied")
     stages = "SRResNet, on pixels, or from there on against a discriminator; the bundled one that is used"
-    p.add_argument("--stage", choices=list(BUNDLED), help=f"{stages}; default: gan, of --train pretrain")
+    p.add_argument("--stage", choices=list(NETWORKS), help=f"{stages}; default: gan, of --train pretrain")
     kinds = ["srgan", "report", "inception"]
     trunk = "the paper's; with nearest upsampling; with Inception-A blocks, too"
     group.add_argument("--generator", choices=kinds, default="srgan", help=trunk)
-    group.add_argument("--blocks", type=cli.positive, default=16, help="residual blocks of it")
-    cli.add_dtype_flag(group)
+    group.add_argument("--blocks", type=positive, default=16, help="residual blocks of it")
+    add_dtype_flag(group)
     group = p.add_argument_group("--train DIR --stage gan", "goes on from --weights, else from the newest SRResNet")
     contents = ["vgg54", "vgg22", "inception_resnet_v2", "pixel"]
     group.add_argument("--content", choices=contents, default="vgg54", help="what is compared for the content loss")
     group.add_argument("--vgg_weights", metavar="FILE", help="ImageNet weights without the top; default: Keras' own")
     group.add_argument("--random_features", action="store_true", help="do without weights, only to try the code")
-    group.add_argument("--adversarial_weight", type=cli.non_negative, default=1e-3, help="of the adversarial loss")
-    group.add_argument("--discriminator_lr", type=cli.above_zero, help="default: that of the generator, --lr")
-    group.add_argument("--head_start", type=cli.natural, default=0, help="updates before the generator's first")
-    group.add_argument("--keep_every", type=cli.positive, default=50, help="epochs from one kept generator to the next")
-    group.add_argument("--picture_every", type=cli.positive, default=10, help="epochs from one sheet to the next")
+    group.add_argument("--adversarial_weight", type=non_negative, default=1e-3, help="of the adversarial loss")
+    group.add_argument("--discriminator_lr", type=above_zero, help="default: that of the generator, --lr")
+    group.add_argument("--head_start", type=natural, default=0, help="updates of the discriminator alone, at first")
+    group.add_argument("--keep_every", type=positive, default=50, help="epochs from one kept generator to the next")
+    group.add_argument("--picture_every", type=positive, default=10, help="epochs from one sheet to the next")
     args = p.parse_args(argv)
-    args.stage = args.stage or ("pretrain" if args.train else "gan")
-    unused = [name for stage, names in OF_STAGE.items() if stage != args.stage for name in names]
-    given = [name for name in unused if getattr(args, name) != p.get_default(name)]
-    if args.train and given:
-        raise InputError(f"--{given[0]}: not of --stage {args.stage}")
+    superres.check(p, args)
+    check_stage(p, args)
     return args
 
 
-def train(args, clusters):
-    import keras
-
-    from src.superres import mode_train, srgan
-    from src.superres.upscale import Upscaler
-
-    strategy = cli.find_devices(args)
-    keras.utils.set_random_seed(args.seed)
-    keras.config.set_dtype_policy(args.dtype if args.dtype == "float32" else f"mixed_{args.dtype}")
-    gan = args.stage == "gan"
-    with strategy.scope():
-        net = starting_point(args) if gan else srgan.generator(args.generator, args.blocks)
-    upscaler = Upscaler(net)
-    pairs, valid = mode_train.training_set(args, upscaler, clusters, margin=0)
-    if gan:
-        return train_gan(args, upscaler, pairs, valid, strategy)
-    what = {name: getattr(args, name) for name in ("generator", "blocks", "dtype")}
-    mode_train.train(args, upscaler, pairs, valid, strategy, name="srresnet", **what)
+def check_stage(p, args):
+    """Take the default stage; refuse flags that it does not read."""
+    if args.train:
+        args.stage = args.stage or "pretrain"
+        (other,) = OF_STAGE.keys() - {args.stage}
+        for name in sorted(args.given & OF_STAGE[other]):
+            p.error(f"--{name}: belongs to --stage {other}")
+    if args.weights and args.stage and not args.train:
+        p.error("--stage: chooses one of the bundled networks, --weights names another; leave one out")
+    args.stage = args.stage or "gan"
+    features = args.given & {"vgg_weights", "random_features"}
+    if features and args.content == "pixel":
+        p.error(f"--{min(features)}: --content pixel goes without")
+    if len(features) == 2:
+        p.error("--random_features: goes without the weights of --vgg_weights; leave one out")
 
 
-def starting_point(args):
-    """The generator that the adversarial stage starts from, on every device."""
-    from src.superres import srgan
-    from src.superres.networks import load_mean
+def train(args):
+    if args.stage == "gan":
+        return train_gan(args)
+    from src.superres.srgan import Generator
 
-    trained = Path(args.save_dir) / "srresnet_x4" / "best.keras"
-    args.weights = args.weights or [str(trained if trained.exists() else BUNDLED["pretrain"])]
-    print(f"generator: {', '.join(args.weights)}", flush=True)
-    net = srgan.like(load_mean(args.weights).net)
-    if net is None:
-        raise InputError(f"--weights {args.weights[0]}: not a generator of srgan.py; train one with --stage pretrain")
-    return net
+    return superres.train_on_pixels(args, lambda: Generator(args.generator, args.blocks, args.seed, precision(args)))
 
 
-def train_gan(args, upscaler, pairs, valid, strategy):
-    """The adversarial stage in `save_dir`/srgan_x4."""
-    from src.superres import adversarial, mode_train, perceptual, srgan
+def train_gan(args):
+    from src.superres.adversarial import GanRecipe
+    from src.superres.photographs import DataOptions
+    from src.superres.stages import starting_generator, train_against_discriminator
 
-    if args.optimizer != "adam":
-        raise InputError(f"--optimizer {args.optimizer}: the adversarial stage goes with adam alone")
     if args.random_features:
         print("srgan.py: warning: --random_features: the content loss is that of an untrained network", file=sys.stderr)
+    strategy = find_devices(args)
     with strategy.scope():
-        content_loss = perceptual.make_content_loss(args.content, args.vgg_weights, args.random_features)
-        discriminator = srgan.discriminator(4 * args.patch)
-    rates = {"lr": args.lr, "discriminator_lr": args.discriminator_lr or args.lr}
-    fields = ("adversarial_weight", "head_start", "epochs", "steps", "n_batch")
-    recipe = adversarial.GanRecipe(**rates, **{name: getattr(args, name) for name in fields})
-    what = {name: getattr(args, name) for name in ("dtype", "content", "vgg_weights", "random_features")}
-    run = mode_train.run_folder(args, "srgan_x4", recipe, **what)
-    rhythm = args.keep_every, args.picture_every
-    psnr = adversarial.train_gan(upscaler, discriminator, content_loss, pairs, valid, recipe, run, strategy, *rhythm)
-    mode_train.finish(run, "last.keras", psnr, upscaler.scale, valid)
+        net, files = starting_generator(args.save_dir, args.weights, precision(args))
+    superres.say(f"generator: {', '.join(files)}")
+    data = options(DataOptions, args, degradation=args.degradation or "clean")
+    recipe = options(GanRecipe, args, discriminator_lr=args.discriminator_lr or args.lr)
+    session = superres.make_session(args, strategy, files)
+    return train_against_discriminator(net, data, recipe, session, args.keep_every, args.picture_every)
+
+
+def precision(args):
+    """Keras' name for a type of products."""
+    return args.dtype if args.dtype == "float32" else f"mixed_{args.dtype}"
 
 
 def main(argv=None):
     args = parse(argv)
-    bundled = {(4, degradation): BUNDLED[args.stage] for degradation in ("clean", "palette")}
-    return flags.run(args, "srgan", bundled, train, beside={"espcn": espcn.BUNDLED})
+    return superres.main(args, NETWORKS[args.stage], train)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

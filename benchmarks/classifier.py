@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from src.checkpoint import checkpoint_prefix, load_model, palette_beside
 from src.config import SAVE_DIR
-from src.data import load_split
-from src.utils import load_clusters
+from src.data.palettes import load_clusters
+from src.data.tokens import load_split
+from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"]
 

@@ -14,15 +14,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli import import_tensorflow, progress_bar  # noqa: E402
+from src.cli.process import import_tensorflow, progress_bar  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
 
 from benchmarks import classifier as judge  # noqa: E402
-from src import images, utils  # noqa: E402
+from src import utils  # noqa: E402
 from src.config import BUNDLED, DOWNLOADS  # noqa: E402
-from src.sampling import Sampler  # noqa: E402
+from src.data.images import write_png  # noqa: E402
+from src.data.sheets import sheet  # noqa: E402
+from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
 
 
 def main():
@@ -42,11 +44,9 @@ def main():
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
-    drawn = Sampler(model).draw(
+    drawn = Sampler(model, n_batch=64).draw(
+        options=SamplingOptions(args.seed, args.temperature),
         prefix=true[:, :given].repeat(args.n_samples, axis=0),
-        n_batch=64,
-        seed=args.seed,
-        temperature=args.temperature,
         progress=progress_bar("complete", "pixel"),
     )
     mixed = np.concatenate([true[:, :given], X[others][:, given:]], axis=1)
@@ -69,7 +69,7 @@ def main():
         shown = np.where(np.arange(n_px**2) < given, true, 0)
         columns = np.stack([true, shown, *drawn.reshape(len(true), -1, n_px**2).transpose(1, 0, 2)], axis=1)[:10]
         pictures = utils.color_dequantize(columns.transpose(1, 0, 2).reshape(-1, n_px**2), clusters, n_px)
-        images.write_png(args.sheet, images.sheet(pictures, columns=len(columns), scale=3))
+        write_png(args.sheet, sheet(pictures, columns=len(columns), scale=3))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Does a download keep up with curl?
 
-Serves 1 GB on loopback, with Content-MD5 as the bucket does, and fetches it with curl and with `src.transfer.fetch` in
-turns, each in a process of its own; prints the fastest of each, their ratio, and our peak memory beyond start-up.
+Serves 1 GB on loopback, with Content-MD5 as the bucket does, and fetches it with curl and with `src.weights.transfer`
+in turns, each in a process of its own; prints the fastest of each, their ratio, and our peak memory beyond start-up.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 def child(url, path):
     """Fetch one file; print seconds and megabytes beyond start-up as JSON."""
-    from src.transfer import File, fetch
+    from src.weights.transfer import File, fetch
 
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fetch([File(url, Path(path))])

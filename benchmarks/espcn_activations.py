@@ -10,7 +10,6 @@ import argparse
 import itertools
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +21,24 @@ SCALE = 2
 OPTIMIZERS, ACTIVATIONS, RATES = ("adam", "soap"), ("tanh", "relu", "leaky_relu"), (0.006, 0.003, 0.001)
 
 
-def train(pairs, valid, folder, optimizer, activation, lr, epochs):
-    """The best network of one run."""
-    import tensorflow as tf
+def train(args, folder, optimizer, activation, lr):
+    """The best network of one run, as an upscaler."""
+    from src.superres.espcn import Espcn
+    from src.superres.files import load_network
+    from src.superres.photographs import DataOptions
+    from src.superres.pixel import PixelRecipe
+    from src.superres.stages import Session, train_on_pixels
+    from src.superres.upscaler import Upscaler
 
-    from src.runs import RunFolder
-    from src.superres.espcn import espcn
-    from src.superres.networks import load_network
-    from src.superres.training import Recipe, train_pixels
-    from src.superres.upscale import Upscaler
-
-    recipe = Recipe(optimizer, lr, epochs, patience=epochs)
-    run = RunFolder(folder, {"network": {"activation": activation}, "recipe": asdict(recipe)})
-    upscaler = Upscaler(espcn(SCALE, activation=activation))
-    train_pixels(upscaler, pairs, valid, recipe, run, tf.distribute.get_strategy())
-    return load_network(run.path / "best.keras")
+    recipe = PixelRecipe(optimizer, lr, args.epochs, patience=args.epochs)
+    options = DataOptions(args.train, args.valid)
+    trained = train_on_pixels(Espcn(SCALE, activation=activation), options, recipe, Session(folder))
+    return Upscaler(load_network(trained.path))
 
 
 def scores(enlarge, pairs):
     """Mean PSNR, SSIM and MSE of a function of low resolution [h, w, 3] and the high resolution."""
-    from src import metrics
+    from src.measuring import metrics
 
     measures = metrics.psnr, metrics.ssim, metrics.mse
     return np.mean([[m(enlarge(low, high), high, border=SCALE) for m in measures] for low, high in pairs], axis=0)
@@ -74,20 +71,19 @@ def main():
     p.add_argument("--epochs", type=int, default=12, help="of 256 updates (default: 12)")
     p.add_argument("--save_dir", default=str(ROOT / "save" / "activations"), help="where runs, table and plot go")
     args = p.parse_args()
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.data import read_image
+    from src.data.images import image_files, read_image
+    from src.drawing.samples import newest_samples
     from src.files import write_json
-    from src.superres.data import Pairs, image_files, resized
-    from src.superres.mode_upscale import newest_samples
-    from src.superres.training import validation_pairs
+    from src.superres.pairs import resized
+    from src.superres.photographs import validation_pairs
 
     valid, samples = (
         list(validation_pairs(map(read_image, paths), SCALE))
         for paths in (image_files(args.valid), newest_samples(args.samples))
     )
-    pairs = Pairs(tuple(image_files(args.train)), SCALE, margin=4)
     curves, table = {}, {}
 
     def row(name, enlarge):
@@ -99,9 +95,9 @@ def main():
     row("bicubic", lambda low, high: resized(low, high.shape))
     for choice in itertools.product(OPTIMIZERS, ACTIVATIONS, RATES):
         name = "-".join(map(str, choice))
-        network = train(pairs, valid, Path(args.save_dir) / name, *choice, args.epochs)
+        network = train(args, Path(args.save_dir) / name, *choice)
         row(name, lambda low, high, network=network: network(low[None])[0])
-        log = (Path(args.save_dir) / name / "log.jsonl").read_text().splitlines()
+        log = (Path(args.save_dir) / name / f"espcn_x{SCALE}" / "log.jsonl").read_text().splitlines()
         curves[choice] = [entry["psnr/valid"] for entry in map(json.loads, log) if "psnr/valid" in entry]
     write_json(Path(args.save_dir) / "table.json", table)
     plot(Path(args.save_dir) / "activations.png", curves)

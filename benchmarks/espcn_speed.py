@@ -28,12 +28,12 @@ def image(scale):
 
 def network(scale):
     """Our network; its weights are random numbers, the same every time."""
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.superres.espcn import espcn
+    from src.superres.espcn import Espcn
 
-    net, rng = espcn(scale), np.random.default_rng(1)
+    net, rng = Espcn(scale), np.random.default_rng(1)
     net.set_weights([0.05 * rng.standard_normal(w.shape, np.float32) for w in net.get_weights()])
     return net
 
@@ -43,7 +43,7 @@ def ours(scale):
     net = network(scale)
     import tensorflow as tf
 
-    from src.superres.upscale import Upscaler
+    from src.superres.upscaler import Upscaler
 
     upscaler, x = Upscaler(net), tf.constant(image(scale))
     forward = tf.function(lambda x: upscaler.network(x, upscaler.bands(HEIGHT // scale)), autograph=False)

@@ -22,25 +22,25 @@ SIDES = {"ours": "this project", "hf": "Hugging Face"}
 
 def ours(what, batch):
     """A function that runs one forward pass or training step of this project."""
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    import keras
     import tensorflow as tf
 
     from src.config import SIZES
     from src.model import ImageGPT
-    from src.training import make_step
+    from src.training.loop import summed
+    from src.training.pretraining import Pretraining, Recipe, Tokens
 
     model = ImageGPT(SIZES["s"])
     x = tf.random.stateless_uniform([batch, 1024], [0, 0], 0, 512, tf.int32)
     if what == "forward":
         forward = tf.function(lambda x: model(x)["gen_logits"])
         return lambda: forward(x).numpy()
-    optimizer = keras.optimizers.Adam(1e-3, beta_2=0.95)
-    optimizer.build(list(model.params.values()))
-    step = make_step(model, optimizer, tf.distribute.get_strategy(), batch)
-    return lambda: step((x, tf.ones([batch, 1024]))).numpy()
+    strategy = tf.distribute.get_strategy()
+    task = Pretraining(model, Recipe(n_batch=batch, lr=1e-3), Tokens(x.numpy()), strategy, batch)
+    step = summed(strategy, task.update)
+    return lambda: step((x, tf.ones([batch, 1024])))["loss"].numpy()
 
 
 def hf(what, batch):

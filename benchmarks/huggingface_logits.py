@@ -13,17 +13,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli import import_tensorflow  # noqa: E402
+from src.cli.process import import_tensorflow  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from transformers import ImageGPTForCausalImageModeling  # noqa: E402
 
-from src import huggingface  # noqa: E402
-from src.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
 from src.config import BUNDLED  # noqa: E402
-from src.utils import load_clusters  # noqa: E402
+from src.data.palettes import load_clusters  # noqa: E402
+from src.weights import huggingface  # noqa: E402
+from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
 
 
 def main():

@@ -14,15 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli import import_tensorflow, progress_bar  # noqa: E402
+from src.cli.process import import_tensorflow, progress_bar  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
 
 from benchmarks import classifier as judge  # noqa: E402
 from src.config import BUNDLED, DOWNLOADS  # noqa: E402
-from src.metrics import frechet_distance  # noqa: E402
-from src.sampling import Sampler  # noqa: E402
+from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
+from src.measuring.metrics import frechet_distance  # noqa: E402
 
 
 def judged(classifier, x, test_features):
@@ -52,12 +52,9 @@ def main():
     accuracy = float((classifier.predict(x_test, verbose=0).argmax(1) == Y_test.argmax(1)).mean())
     print(f"classifier: {accuracy:.4f} right on {len(X_test)} real test images\n")
 
-    tokens = Sampler(model).draw(
-        args.n_samples,
-        seed=args.seed,
-        temperature=args.temperature,
-        n_batch=args.n_batch,
-        progress=progress_bar("sample", "pixel"),
+    options = SamplingOptions(args.seed, args.temperature)
+    tokens = Sampler(model, n_batch=args.n_batch).draw(
+        args.n_samples, options, progress=progress_bar("sample", "pixel")
     )
     real = X[np.sort(np.random.default_rng(0).permutation(len(X))[: args.n_samples])]
     test_features = judge.features(classifier).predict(x_test, batch_size=256, verbose=0)

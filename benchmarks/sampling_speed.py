@@ -21,23 +21,23 @@ from benchmarks.child import peak_gib, run_child  # noqa: E402
 
 def ours(shape, batch, given):
     """(peak memory of the libraries, the call, bytes of weights and cache) for this project."""
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
     import numpy as np
 
-    from src.checkpoint import load_model
     from src.config import BUNDLED, SIZES
+    from src.drawing.sampling import Sampler
     from src.model import ImageGPT
-    from src.sampling import Sampler
     from src.utils import count_parameters
+    from src.weights.checkpoint import load_model
 
     libraries = peak_gib()
     model = load_model(BUNDLED) if shape == "bundled" else ImageGPT(SIZES[shape])
     h = model.hparams
     prefix = np.random.default_rng(0).integers(0, h.n_vocab, [batch, given])
     held = 4 * (count_parameters(model.params.values()) + 2 * batch * h.n_layer * h.n_positions * h.n_embd)
-    return libraries, lambda: Sampler(model).draw(prefix=prefix, n_batch=batch), held
+    return libraries, lambda: Sampler(model, n_batch=batch).draw(prefix=prefix), held
 
 
 def hf(shape, batch, given):
@@ -65,13 +65,13 @@ def hf(shape, batch, given):
 
 def export(folder):
     """Write the bundled model in Hugging Face's layout, in a process of its own, whose memory does not count."""
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.checkpoint import checkpoint_prefix, load_model, palette_beside
     from src.config import BUNDLED
-    from src.huggingface import export_folder
-    from src.utils import load_clusters
+    from src.data.palettes import load_clusters
+    from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
+    from src.weights.huggingface import export_folder
 
     export_folder(load_model(BUNDLED), load_clusters(palette_beside(checkpoint_prefix(BUNDLED))), folder)
     return {}

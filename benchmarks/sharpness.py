@@ -21,7 +21,7 @@ SCALE, BINS = 4, np.arange(256)
 
 def histogram(images):
     """Shares [255] of the gradient magnitudes in luma of uint8 images [h, w, 3], `SCALE` border pixels cut off."""
-    from src.metrics import luma
+    from src.measuring.metrics import luma
 
     counts = np.zeros(len(BINS) - 1)
     for image in images:
@@ -36,46 +36,47 @@ def distances(a, b):
     return 0.5 * np.abs(a - b).sum(), np.abs(np.cumsum(a - b)).sum()
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("photos", nargs="?", help="folder of photographs (default: the two that come with scikit-learn)")
     p.add_argument("--weights", help="measure this generator, too")
     p.add_argument("--sheet", metavar="FILE.png", help="write the middle of every photograph, enlarged by each")
-    args = p.parse_args()
-    from src.cli import import_tensorflow
+    args = p.parse_args(argv)
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
     import sklearn.datasets
     from PIL import Image
 
-    import espcn
-    import srgan
-    from src.data import read_image
-    from src.metrics import psnr
-    from src.superres.data import image_files, resized
-    from src.superres.networks import load_network
-    from src.superres.sheets import side_by_side, write_sheet
-    from src.superres.training import validation_pairs
+    from src.data.images import image_files, read_image
+    from src.data.sheets import side_by_side, write_sheet
+    from src.measuring.metrics import psnr
+    from src.superres.bundled import bundled_file
+    from src.superres.files import load_network
+    from src.superres.pairs import resized
+    from src.superres.photographs import validation_pairs
+    from src.superres.upscaler import Upscaler
 
     photos = image_files(args.photos or Path(sklearn.datasets.__file__).parent / "images")
     pairs = list(validation_pairs(map(read_image, photos), SCALE))
-    files = {"ESPCN": espcn.BUNDLED[4, "clean"], "SRResNet": srgan.BUNDLED["pretrain"], "SRGAN": srgan.BUNDLED["gan"]}
+    files = {name: bundled_file(name.lower()) for name in ("ESPCN", "SRResNet", "SRGAN")}
     if args.weights:
         files[args.weights] = args.weights
-    networks = {name: load_network(path) for name, path in files.items()}
+    networks = {name: Upscaler(load_network(path)) for name, path in files.items()}
     made = {"bicubic": [resized(low, high.shape) for low, high in pairs]}
     made |= {name: [network(low[None])[0] for low, _ in pairs] for name, network in networks.items()}
     originals = histogram(high for _, high in pairs)
     print(f"{'':12}{'total variation':>16}{'earth mover':>13}{'PSNR':>8}   {len(pairs)} photographs, x{SCALE}")
     for name, images in made.items():
-        variation, way = distances(histogram(images), originals)
+        variation, shift = distances(histogram(images), originals)
         score = np.mean([psnr(image, high, border=SCALE) for image, (_, high) in zip(images, pairs)])
-        print(f"{name:12}{variation:>16.4f}{way:>13.3f}{score:>8.2f}", flush=True)
+        print(f"{name:12}{variation:>16.4f}{shift:>13.3f}{score:>8.2f}", flush=True)
     if args.sheet:
         columns = [[Image.fromarray(x) for x in images] for images in list(made.values())[1:]]
         shown = zip(*columns, [Image.fromarray(high) for _, high in pairs])
-        write_sheet(args.sheet, [side_by_side(low, images, SCALE) for (low, _), images in zip(pairs, shown)])
-        print(f"{args.sheet}: input, {', '.join(made)}, original, from left to right")
+        captions = ["input", *made, "original"]
+        write_sheet(args.sheet, [side_by_side(low, images, SCALE) for (low, _), images in zip(pairs, shown)], captions)
+        print(f"{args.sheet}: {', '.join(captions)}, from left to right")
 
 
 if __name__ == "__main__":

@@ -27,12 +27,12 @@ def batch():
 
 def network():
     """Our generator; no weight is at its start, the same every time."""
-    from src.cli import import_tensorflow
+    from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.superres.srgan import generator
+    from src.superres.srgan import Generator
 
-    net, rng = generator(), np.random.default_rng(1)
+    net, rng = Generator(), np.random.default_rng(1)
     net.set_weights([w + 0.02 * rng.random(w.shape, np.float32) for w in net.get_weights()])
     return net
 
@@ -43,13 +43,20 @@ def ours(task):
     import keras
     import tensorflow as tf
 
-    from src.superres.training import make_step
-    from src.superres.upscale import Upscaler
+    from src.superres.pairs import Pairs
+    from src.superres.photographs import TrainingData
+    from src.superres.pixel import PixelRecipe, PixelTask
+    from src.superres.upscaler import Upscaler
+    from src.training.loop import summed
 
     low, high, image = map(tf.constant, batch())
     if task == "step":
-        step = make_step(net, keras.optimizers.Adam(RATE), tf.distribute.get_strategy(), len(low))
-        return lambda: [float(step((low, high)))]
+        data = TrainingData(Pairs((), 4, patch=low.shape[1], channels="rgb"), [], {})
+        task = PixelTask(net, data, PixelRecipe(n_batch=len(low)), Path("unused"))
+        task.optimizer = keras.optimizers.Adam(RATE)
+        task.optimizer.build(net.trainable_variables)
+        step = summed(tf.distribute.get_strategy(), task.update)
+        return lambda: [float(step((low, high))["loss"])]
     upscaler = Upscaler(net)
     forward = tf.function(lambda x: upscaler.network(x, 1), autograph=False)
     return lambda: forward(image).numpy()[0, 16:-16:64, 16:-16:64].ravel().tolist()  # its edge of 48 is cut off

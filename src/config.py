@@ -4,14 +4,20 @@ import dataclasses
 import math
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+CLONE = Path(__file__).resolve().parent.parent
+INSTALLED = not (CLONE / "run.py").exists()
+ROOT = Path.cwd() if INSTALLED else CLONE
 DOWNLOADS = ROOT / "downloads"
 SAVE_DIR = ROOT / "save"
-BUNDLED = ROOT / "pretrained" / "igpt-fashion-mnist"
+PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CLONE / "pretrained"
+BUNDLED = PRETRAINED / "igpt-fashion-mnist"
 
 
 class InputError(ValueError):
-    """A file, flag or array that cannot be used; the message says which, why, and what to do."""
+    """A file, option or array that cannot be used; the message says which, why, and what to do.
+
+    Options stand in it as fields in backquotes, such as `n_px`; a command shows them as its flags (`src.cli.process`).
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +39,11 @@ class HParams:
     def __post_init__(self):
         for name in ("n_px", "n_embd", "n_head", "n_layer", "n_vocab"):
             if getattr(self, name) < 1:
-                raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}")
+                raise InputError(f"`{name}` must be at least 1, not {getattr(self, name)}")
         if self.n_embd % self.n_head:
-            raise InputError(f"--n_embd {self.n_embd} is not a multiple of --n_head {self.n_head}")
+            raise InputError(f"`n_embd` {self.n_embd} is not a multiple of `n_head` {self.n_head}")
         if not 0 < self.bert_mask_prob < 1:
-            raise InputError(f"--bert_mask_prob must lie between 0 and 1, not {self.bert_mask_prob}")
+            raise InputError(f"`bert_mask_prob` must lie between 0 and 1, not {self.bert_mask_prob}")
 
     @property
     def n_positions(self):

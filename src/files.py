@@ -1,40 +1,111 @@
 """Files that are read with one clear line of complaint, and written whole or not at all."""
 
 import contextlib
+import glob
 import json
 import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from src.config import InputError
 
+DAY = 24 * 3600  # seconds
+
 
 @contextlib.contextmanager
-def whole(path):
-    """A path beside `path` with its ending to write to: moved into place at the end, removed after an error."""
-    path = Path(path)
-    part = path.with_name(f".part-{path.name}")
+def whole(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
+    """A path to write to, in the folder of `path` and with its ending: moved into place at the end.
+
+    Whatever happens, `path` is what it was before or complete. A `durable` file is on the disk when this returns, so
+    that this holds for a power cut, too; thousands of small files would take far longer so.
+    """
+    with together(durable=durable) as part:
+        yield part(path)
+
+
+@contextlib.contextmanager
+def together(old: Iterable[str | Path] = (), *, durable: bool = True) -> Iterator[Callable[[str | Path], Path]]:
+    """Write files that belong together: all take their places at the end, or after an error none does.
+
+    Args:
+        old: files of an earlier set. They go before the first new one comes, so that the two are never mixed.
+        durable: as for `whole`.
+
+    Yields:
+        A function of a file's path to the path that it is to be written to.
+    """
+    parts = {}
+
+    def part(path):
+        path = Path(path)
+        if durable:
+            remove_abandoned(path)
+        parts[path] = path.with_name(f".part-{os.getpid()}-{path.name}")
+        return parts[path]
+
     try:
         yield part
-        os.replace(part, path)
+        with ThreadPoolExecutor(1) as pool:  # Ctrl-C stops the main thread alone: a move that has begun is finished
+            pool.submit(move, parts, list(map(Path, old)), durable).result()
     finally:
-        part.unlink(missing_ok=True)
+        for path in parts.values():
+            path.unlink(missing_ok=True)
 
 
-def write_json(path, content):
-    with whole(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+def remove_abandoned(path: Path):
+    """Remove what processes that were killed a day ago or earlier have left of a file."""
+    for part in path.parent.glob(f".part-*-{glob.escape(path.name)}"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > DAY:
+                part.unlink()
 
 
-def read_json(path):
-    """The contents of a JSON file; InputError where there is none."""
+def move(parts: dict[Path, Path], old: list[Path], durable: bool):
+    """Remove the `old` files and give those written as `parts` (path to where it was written) their names."""
+    if durable:
+        for part in parts.values():
+            sync(part)
+    for path in old:
+        path.unlink(missing_ok=True)
+    for path, part in parts.items():
+        os.replace(part, path)
+    if durable:
+        for folder in {path.parent for path in parts}:
+            sync(folder)
+
+
+def sync(path: str | Path):
+    """Return when a file's contents, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        return json.loads(Path(path).read_text())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str | Path, content: Any):
+    """Write a JSON file, complete or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """The contents of a JSON file.
+
+    Raises:
+        InputError: no such file, or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
 
 
-def unique(names):
+def unique(names: list[str]) -> list[str]:
     """The names, those that came before with a number behind."""
     return [f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]

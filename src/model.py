@@ -2,8 +2,8 @@
 
 Shapes in comments: b batch, h heads, s sequence, f features, e features of a head, v colours, c classes.
 
-Departures from the release: attention works through blocks of queries and never looks at keys that the mask would
-hide; after a `past`, tokens are fed as they are (the release puts the start vector into every call).
+Departures from the release: attention is computed by `src.attention`, and after a `past` tokens are fed as they are
+(the release puts the start vector into every call).
 """
 
 import functools
@@ -11,12 +11,11 @@ import math
 
 import tensorflow as tf
 
+from src.attention import blockwise_attention
 from src.config import HParams
 
-QUERY_BLOCK = 128  # scores of one block stay near the caches; 64 and 256 were slower or no faster on a CPU
 
-
-def norm(x, g, *, axis=-1, epsilon=1e-5):
+def norm(x: tf.Tensor, g: tf.Tensor, *, axis: int = -1, epsilon: float = 1e-5) -> tf.Tensor:
     """Root-mean-square norm without centring or bias: x [..., f] times the gain g [f], in float32."""
     y = tf.cast(x, tf.float32)
     y = y * tf.math.rsqrt(tf.reduce_mean(tf.square(y), axis=axis, keepdims=True) + epsilon)
@@ -24,7 +23,7 @@ def norm(x, g, *, axis=-1, epsilon=1e-5):
 
 
 @tf.custom_gradient
-def gelu2(x):
+def gelu2(x: tf.Tensor) -> tf.Tensor:
     """x * sigmoid(1.702 x), the release's approximation of GELU, elementwise."""
     s = tf.sigmoid(1.702 * x)
     y = x * s
@@ -40,97 +39,62 @@ def size(x, axis):
     return tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
 
 
-def split_heads(x, n_head):
+def split_heads(x: tf.Tensor, n_head: int) -> tf.Tensor:
     """[b, s, f] -> [b, h, s, e] with f = h * e."""
     x = tf.reshape(x, [-1, size(x, 1), n_head, x.shape[-1] // n_head])
     return tf.transpose(x, [0, 2, 1, 3])
 
 
-def merge_heads(x):
+def merge_heads(x: tf.Tensor) -> tf.Tensor:
     """[b, h, s, e] -> [b, s, h * e]."""
     x = tf.transpose(x, [0, 2, 1, 3])
     return tf.reshape(x, [-1, size(x, 1), x.shape[2] * x.shape[3]])
 
 
-def attention_mask(nd, ns, *, dtype=tf.float32):
+def attention_mask(nd, ns, *, dtype=tf.float32) -> tf.Tensor:
     """[nd, ns] ones in the lower triangle counted from the lower right corner, zeros elsewhere."""
     i = tf.range(nd)[:, None]
     j = tf.range(ns)
     return tf.cast(i >= j - ns + nd, dtype)
 
 
-def masked_softmax(w, *, causal):
-    """Softmax over the keys of scores w [b, h, nd, ns], later ones hidden where causal; computed in float32."""
-    x = tf.cast(w, tf.float32)
-    if causal and w.shape[2] != 1:  # a single query sees every key
-        b = attention_mask(size(w, 2), size(w, 3))
-        x += 1e10 * (b - 1)  # float32 swallows w beside 1e10: the release's w * b - 1e10 * (1 - b) in one pass
-    return tf.cast(tf.nn.softmax(x), w.dtype)
+def mask_attn_weights(w: tf.Tensor) -> tf.Tensor:
+    """Scores w [b, h, nd, ns] with those of later keys at -1e10."""
+    b = attention_mask(size(w, 2), size(w, 3), dtype=w.dtype)
+    return w * b - 1e10 * (1 - b)
 
 
-def query_blocks(nd, ns, causal):
-    """(first query, end of queries, end of keys) of every block; later keys are hidden from all its queries."""
-    if not isinstance(nd, int):
-        return [(0, nd, ns)]
-    ends = [*range(QUERY_BLOCK, nd, QUERY_BLOCK), nd]
-    return [(i, j, ns - nd + j if causal else ns) for i, j in zip([0, *ends], ends)]
+def multihead_attn(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, *, causal: bool) -> tf.Tensor:
+    """Scaled dot-product attention, as the release spells it: q [b, h, nd, e], k and v [b, h, ns, e] -> [b, h, nd, e].
 
-
-def multihead_attn(q, k, v, *, causal):
-    """Scaled dot-product attention: q [b, h, nd, e], k and v [b, h, ns, e] -> [b, h, nd, e].
-
-    Where causal, query i sees the keys up to i + ns - nd. The gradient is written out: a block's weights are
-    kept, their product with the incoming gradient is summed through the output (da * a), and hidden keys are not read.
+    Where causal, query i sees the keys up to i + ns - nd. The network itself calls `blockwise_attention`, which gives
+    the same.
     """
-    nd, ns = size(q, 2), size(k, 2)
-    blocks = query_blocks(nd, ns, causal)
-
-    @tf.custom_gradient
-    def attend(q, k, v):
-        scores = (tf.matmul(q[:, :, i:j], k[:, :, :m], transpose_b=True) for i, j, m in blocks)
-        weights = [masked_softmax(w, causal=causal) for w in scores]
-        a = tf.concat([tf.matmul(w, v[:, :, :m]) for w, (i, j, m) in zip(weights, blocks)], axis=2)
-
-        def grad(da):
-            through = tf.reduce_sum(da * a, axis=-1, keepdims=True)  # [b, h, nd, 1]
-            dq, dk, dv = [], [], []
-            for w, (i, j, m) in zip(weights, blocks):
-                hidden = [[0, 0], [0, 0], [0, ns - m], [0, 0]]
-                dw = w * (tf.matmul(da[:, :, i:j], v[:, :, :m], transpose_b=True) - through[:, :, i:j])
-                dq.append(tf.matmul(dw, k[:, :, :m]))
-                dk.append(tf.pad(tf.matmul(dw, q[:, :, i:j], transpose_a=True), hidden))
-                dv.append(tf.pad(tf.matmul(w, da[:, :, i:j], transpose_a=True), hidden))
-            return tf.concat(dq, axis=2), tf.add_n(dk), tf.add_n(dv)
-
-        return a, grad
-
-    return attend(q * (1 / math.sqrt(q.shape[-1])), k, v)
+    w = tf.matmul(q, k, transpose_b=True) / math.sqrt(v.shape[-1])
+    if causal:
+        w = mask_attn_weights(w)
+    return tf.matmul(tf.nn.softmax(w), v)
 
 
 def attend(q, k, v, *, causal, past=None):
-    """`multihead_attn` behind earlier keys and values [b, h, t, e], and the pair (k, v), which a later call needs."""
+    """Attention behind earlier keys and values [b, h, t, e], and the pair (k, v), which a later call needs."""
     keys, values = (tf.concat(parts, axis=2) for parts in zip(past, (k, v))) if past else (k, v)
-    return multihead_attn(q, keys, values, causal=causal), (k, v)
+    return blockwise_attention(q, keys, values, causal=causal), (k, v)
 
 
-def project_heads(x, w):
-    """The release's einsum bsf,hef->bhse as one matrix product."""
-    h, e, f = w.shape
-    return split_heads(matmul_rows(x, tf.reshape(w, [h * e, f]), transpose_b=True), h)
-
-
-def matmul_rows(x, w, *, transpose_b=False):
+def project(x: tf.Tensor, w: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
     """[b, s, f] times [f, g] (transposed: [g, f]) as one product of two matrices: [b, s, g]."""
-    rows = tf.reshape(x, [-1, x.shape[-1]])
-    if rows.shape[0] == 1 and not transpose_b:  # TensorFlow reads the weights on one core: let two products share them
-        half = w.shape[0] // 2
-        y = tf.matmul(rows[:, :half], w[:half]) + tf.matmul(rows[:, half:], w[half:])
-    else:
-        y = tf.matmul(rows, w, transpose_b=transpose_b)
+    y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), w, transpose_b=transpose_b)
     return tf.reshape(y, [-1, size(x, 1), y.shape[-1]])
 
 
-def attn(x, p, attend):
+def project_heads(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    """[b, s, f], [h, e, f] -> [b, h, s, e]: the release's einsum bsf,hef->bhse."""
+    h, e, f = w.shape
+    return split_heads(project(x, tf.reshape(w, [h * e, f]), transpose_b=True), h)
+
+
+def attn(x: tf.Tensor, p: dict, attend):
     """Self-attention of x [b, s, f].
 
     Args:
@@ -142,15 +106,15 @@ def attn(x, p, attend):
     """
     a, present = attend(*(project_heads(x, p[f"attn/{name}_proj"]) for name in "qkv"))
     c = p["attn/c_proj"]
-    return matmul_rows(merge_heads(a), tf.reshape(c, [-1, c.shape[-1]])), present
+    return project(merge_heads(a), tf.reshape(c, [-1, c.shape[-1]])), present
 
 
-def mlp(x, p):
+def mlp(x: tf.Tensor, p: dict) -> tf.Tensor:
     """[b, s, f] -> [b, s, f] through 4 f."""
-    return matmul_rows(gelu2(matmul_rows(x, p["mlp/c_fc/w"])), p["mlp/c_proj/w"])
+    return project(gelu2(project(x, p["mlp/c_fc/w"])), p["mlp/c_proj/w"])
 
 
-def block(x, p, attend):
+def block(x: tf.Tensor, p: dict, attend):
     """One pre-norm decoder block; p maps names such as `attn/q_proj` to tensors. Returns x and what `attend` keeps."""
     a, present = attn(norm(x, p["ln_1/g"]), p, attend)
     x += a
@@ -240,7 +204,7 @@ class ImageGPT(tf.Module):
 
     def gen_logits(self, h):
         """Features [b, s, f] to logits [b, s, v]."""
-        return matmul_rows(h, self.params["model/wtet"], transpose_b=True)
+        return project(h, self.params["model/wtet"], transpose_b=True)
 
     def draw_mask(self, X):
         """BERT's mask for X [b, s]: 1 keeps a token, 0 (with probability bert_mask_prob) hides it."""
@@ -296,7 +260,7 @@ class ImageGPT(tf.Module):
         return results
 
 
-def gen_losses(logits, X, mask=None):
+def gen_losses(logits: tf.Tensor, X: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Cross-entropy in nats, averaged over an image's positions (BERT: its hidden ones): [b, s, v], [b, s] -> [b]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=X, logits=logits)
     if mask is None:

@@ -1,24 +1,23 @@
-"""Small tools that several modules need: palettes, batches, counting, seeds."""
+"""Small tools that several modules need: palettes, batches, counting."""
 
-import random
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
-from src.files import read_json
 
 CHUNK = 1 << 16  # pixels quantized at a time: 128 MiB of distances to 512 colours
 
 
-def squared_euclidean_distance(a, b):
+def squared_euclidean_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """[n, c], [m, c] -> [n, m] (the release's function of this name)."""
     a2 = tf.reduce_sum(tf.square(a), axis=1, keepdims=True)
     b2 = tf.reduce_sum(tf.square(b), axis=1)
     return a2 - 2 * tf.matmul(a, b, transpose_b=True) + b2
 
 
-def color_quantize(x, clusters):
+def color_quantize(x: np.ndarray, clusters: np.ndarray) -> tf.Tensor:
     """The nearest palette colour of every pixel, the lowest index on a tie.
 
     Args:
@@ -37,7 +36,7 @@ def color_quantize(x, clusters):
     return tf.concat(chunks, axis=0)
 
 
-def color_dequantize(tokens, clusters, n_px):
+def color_dequantize(tokens: np.ndarray, clusters: np.ndarray, n_px: int) -> np.ndarray:
     """Tokens [..., n_px * n_px] to uint8 images [..., n_px, n_px, 3]: `rint(127.5 * (colour + 1))`.
 
     Raises:
@@ -52,57 +51,12 @@ def color_dequantize(tokens, clusters, n_px):
     return pixels[tokens].reshape(*tokens.shape[:-1], n_px, n_px, 3)
 
 
-def load_clusters(path, n_vocab=None):
-    """A palette [n, 3] in -1..1, float32, from a .npy file or a Hugging Face preprocessor_config.json.
-
-    Raises:
-        InputError: no such file, not a palette, or not `n_vocab` colours.
-    """
-    clusters = json_clusters(path) if str(path).endswith(".json") else load_array(path)
-    if clusters.ndim != 2 or clusters.shape[1] != 3 or clusters.dtype.kind != "f":
-        raise InputError(
-            f"{path}: a palette has shape [colours, 3] of floats, this is {list(clusters.shape)} {clusters.dtype}"
-        )
-    if not (np.isfinite(clusters).all() and np.abs(clusters).max() <= 1.5):
-        raise InputError(f"{path}: palette colours lie in -1..1 (pixel / 127.5 - 1); these do not")
-    if n_vocab is not None and len(clusters) != n_vocab:
-        raise InputError(f"{path}: the palette has {len(clusters)} colours but the model has {n_vocab}")
-    return clusters.astype(np.float32)
-
-
-def json_clusters(path):
-    """The palette in the processor of a Hugging Face model."""
-    try:
-        return np.array(read_json(path)["clusters"], np.float32)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: holds no palette (clusters)") from error
-
-
-def load_array(path, **options):
-    """`numpy.load` without pickles, whose failures are one line that names the file."""
-    try:
-        return np.load(path, allow_pickle=False, **options)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({str(error).splitlines()[0]})") from error
-
-
-def iter_data(*data, n_batch):
+def iter_data(*data: np.ndarray, n_batch: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Tuples of slices of `n_batch` rows of arrays of equal length, the last partial one too."""
     for i in range(0, len(data[0]), n_batch):
         yield tuple(x[i : i + n_batch] for x in data)
 
 
-def count_parameters(variables):
+def count_parameters(variables: Iterable[tf.Variable]) -> int:
     """The number of scalars in an iterable of variables."""
     return sum(int(np.prod(v.shape)) for v in variables)
-
-
-def set_seed(seed):
-    """Seed Python, NumPy and TensorFlow."""
-    random.seed(seed)
-    np.random.seed(seed)
-    tf.random.set_seed(seed)

@@ -7,17 +7,17 @@ import sys
 import time
 from pathlib import Path
 
-from src import cli
+from src.cli.process import import_tensorflow, run
 
-cli.import_tensorflow()
+import_tensorflow()
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from src.checkpoint import load_model, save_model  # noqa: E402
 from src.config import HParams  # noqa: E402
 from src.model import ImageGPT  # noqa: E402
+from src.weights.checkpoint import load_model, save_model  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -93,10 +93,10 @@ def folder(photos):
     return photos.parent
 
 
-def run_command(*args, check=True, **env):
-    """Run `python args...` from the project's root."""
+def run_command(*args, check=True, cwd=ROOT, **env):
+    """Run `python args...`, from the project's root if not elsewhere."""
     result = subprocess.run(
-        [sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True, env=os.environ | env, check=False
+        [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, env=os.environ | env, check=False
     )
     if check:
         assert result.returncode == 0, result.stderr
@@ -117,7 +117,7 @@ def kill_when(path, *args):
 def run_here(main, args, capsys):
     """Run a command's main in this process: (exit code, standard error)."""
     with pytest.raises(SystemExit) as stop:
-        cli.run(main, [str(a) for a in args])
+        run(main, [str(a) for a in args])
     return stop.value.code or 0, capsys.readouterr().err
 
 

@@ -3,8 +3,10 @@
 import keras
 import tensorflow as tf
 
+from src.superres.network import register
 
-@keras.saving.register_keras_serializable("image_gpt")
+
+@register
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' layer over maps [b, h, w, c] of all devices, with TensorFlow's fused operation where that does the same.
 

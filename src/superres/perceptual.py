@@ -1,5 +1,6 @@
 """Content losses of SRGAN (Ledig et al. 2017, section 2.2.1): distances in a classifier's features, or in pixels."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,39 +13,45 @@ VGG_SCALE = 1 / 12.75  # of features (section 3.2)
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
 
 
-def squared_distance(a, b):
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def squared_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Mean squared difference of each example of [b, ...], in float32: [b]."""
     difference = tf.cast(a, tf.float32) - tf.cast(b, tf.float32)
     return tf.reduce_mean(difference**2, axis=range(1, difference.shape.rank))
 
 
-def make_content_loss(kind, weights=None, random_features=False):
+def make_content_loss(
+    kind: str, weights: str | Path | None = None, random_features: bool = False, dtype: str = "float32"
+) -> Loss:
     """A function of two batches of images [b, h, w, 3] in 0..1: their distance [b].
 
     Args:
         kind: `vgg54`, `vgg22`, `inception_resnet_v2` or `pixel`.
         weights: a file of ImageNet weights without the top; default: Keras' own, from its cache or downloaded.
         random_features: of a network that was never trained: to try the code, not to train with.
+        dtype: of the network's layers.
 
     Raises:
         InputError: the weights can be neither found nor downloaded.
     """
     if kind == "pixel":
         return squared_distance
-    features = make_features(kind, None if random_features else weights or "imagenet")
+    features = make_features(kind, None if random_features else weights or "imagenet", dtype)
     return lambda a, b: squared_distance(features(a), features(b))
 
 
-def make_features(kind, weights):
+def make_features(kind, weights, dtype):
     """A function of images [b, h, w, 3] in 0..1: what a frozen network of keras.applications makes of them.
 
     Args:
         weights: `imagenet`, a file, or None for random ones.
     """
     if kind == "inception_resnet_v2":
-        network = frozen(keras.applications.InceptionResNetV2, weights, INCEPTION_LAYER)
+        network = frozen(keras.applications.InceptionResNetV2, weights, INCEPTION_LAYER, dtype)
         return lambda x: network(large_enough(x) * 2 - 1, training=False)
-    network = frozen(keras.applications.VGG19, weights, VGG_LAYERS[kind])
+    network = frozen(keras.applications.VGG19, weights, VGG_LAYERS[kind], dtype)
     preprocess = keras.applications.vgg19.preprocess_input  # BGR, minus ImageNet's means
     return lambda x: VGG_SCALE * network(preprocess(x * 255), training=False)
 
@@ -55,21 +62,40 @@ def large_enough(x):
     return x if min(h, w) >= INCEPTION_SIDE else tf.image.resize(x, [max(h, INCEPTION_SIDE), max(w, INCEPTION_SIDE)])
 
 
-def frozen(application, weights, layer):
+def frozen(application, weights, layer, dtype):
     """A network of keras.applications up to a layer, or InputError that says how to supply its weights."""
     name = application.__name__
     if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise InputError(f"--vgg_weights {weights}: no such file")
+        raise InputError(f"`vgg_weights` {weights}: no such file")
     try:
         network = application(include_top=False, weights=weights)
     except Exception as error:  # Keras raises a bare one where a download fails
-        why = str(error).splitlines()[0][:200]
+        reason = str(error).splitlines()[0][:200]
         if weights != "imagenet":
-            raise InputError(f"--vgg_weights {weights}: not weights of Keras' {name}, no top ({why})") from error
+            raise InputError(f"`vgg_weights` {weights}: not weights of Keras' {name}, no top ({reason})") from error
         raise InputError(
-            f"--content: the ImageNet weights of {name} are not there and cannot be downloaded ({why}); give Keras' "
-            "file without the top with --vgg_weights FILE, put it into $KERAS_HOME/models, or take --content pixel"
+            f"`content`: the ImageNet weights of {name} are not there and cannot be downloaded ({reason}); give Keras' "
+            "file without the top as `vgg_weights`, put it into $KERAS_HOME/models, or take pixel as `content`"
         ) from error
-    network = keras.Model(network.input, network.get_layer(layer).output)
+    if weights is None:
+        set_random(network)
+    network = in_precision(dtype, keras.Model(network.input, network.get_layer(layer).output))
     network.trainable = False
     return network
+
+
+def set_random(network):
+    """Give the kernels of a network random weights, the same every time, so that a run can go on with them."""
+    starts = [keras.initializers.GlorotUniform(seed=i) for i, _ in enumerate(network.weights)]
+    network.set_weights([start(w.shape) if len(w.shape) == 4 else w for start, w in zip(starts, network.get_weights())])
+
+
+def in_precision(dtype, network):
+    """A copy of a network whose layers compute in a type, float32 being what they are made in."""
+    if dtype == "float32":
+        return network
+    copy = keras.models.clone_model(
+        network, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": dtype})
+    )
+    copy.set_weights(network.get_weights())
+    return copy

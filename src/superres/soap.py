@@ -1,6 +1,8 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv 2409.11321, algorithm 3)."""
 
 import math
+import types
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -39,11 +41,15 @@ class Soap(keras.optimizers.Optimizer):
         self.beta_1, self.beta_2, self.shampoo_beta = beta_1, beta_2, shampoo_beta
         self.frequency, self.epsilon = frequency, epsilon
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]):
+        """Make the slots, which each replica's copy of a variable finds again."""
         if self.built:
             return
         super().build(variables)
-        self.slots = [self.slots_of(v.shape) for v in variables]
+        copies = tf.distribute.get_strategy().experimental_local_results
+        slots = [(variable, self.slots_of(variable.shape)) for variable in variables]
+        found = {copy.ref(): of for variable, of in slots for copy in copies(variable.value)}
+        self.slots = types.MappingProxyType(found)  # no dict, which Keras would track
 
     def slots_of(self, shape):
         """Mean and mean square of the gradient and, for a kernel, {side: (moment, basis)} of its matrix."""
@@ -57,8 +63,8 @@ class Soap(keras.optimizers.Optimizer):
         """Second moment [n, n] and its eigenvectors, at first the axes themselves."""
         return self.add_variable([n, n], name="moment"), self.add_variable([n, n], keras.initializers.Identity())
 
-    def update_step(self, gradient, variable, learning_rate):
-        mean, square, sides = self.slots[self._get_variable_index(variable)]
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor):
+        mean, square, sides = self.slots[variable.ref()]
         gradient = tf.reshape(gradient, mean.shape)
         bases = {side: self.basis(*slots, gradient, side) for side, slots in sides.items()}
         self.average(mean, gradient, self.beta_1)
@@ -82,9 +88,9 @@ class Soap(keras.optimizers.Optimizer):
     def average(self, slot, value, beta):
         self.assign_add(slot, (1 - beta) * (value - slot))
 
-    def get_config(self):
-        own = "beta_1", "beta_2", "shampoo_beta", "frequency", "epsilon"
-        return super().get_config() | {name: getattr(self, name) for name in own}
+    def get_config(self) -> dict[str, Any]:
+        names = "beta_1", "beta_2", "shampoo_beta", "frequency", "epsilon"
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def rotated(matrix, bases, back=False):

@@ -5,12 +5,14 @@ They take and give pixels in 0..1. Convolutions are padded, so that a generator'
 """
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
 from src.superres.batch_norm import BatchNormalization
+from src.superres.network import Layers, Network, register
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 
 SLOPE = 0.2  # of leaky activations below zero, where it is learned at first
@@ -19,92 +21,114 @@ HALVES = np.float32([[0.25, 0.75, 0], [0, 0.75, 0.25]])  # bilinear weights of t
 GAIN = 0.53  # tanh of it times x is about x / 2
 
 
-def conv(maps, width, **options):
-    return layers.Conv2D(maps, width, padding="same", **options)
+def prelu(make, kind=layers.PReLU, **options):
+    return make(kind, keras.initializers.Constant(SLOPE), shared_axes=[1, 2], **options)
 
 
-def norm(**options):
-    return BatchNormalization(**options)
+def leaky(make):
+    return make(layers.LeakyReLU, SLOPE)
 
 
-def prelu():
-    return layers.PReLU(keras.initializers.Constant(SLOPE), shared_axes=[1, 2])
-
-
-def prelu_before_shuffle():
-    return SubpixelPReLU(keras.initializers.Constant(SLOPE), shared_axes=[1, 2], scale=2)
-
-
-def residual_block(x):
+def residual_block(make, x):
     """conv 3x3, batch norm, PReLU, conv 3x3, batch norm, added (section 2.1.1); at first it adds nothing."""
-    y = prelu()(norm()(conv(64, 3)(x)))
-    return layers.add([x, norm(gamma_initializer="zeros")(conv(64, 3)(y))])
+    y = prelu(make)(make(BatchNormalization)(make.conv(64, 3)(x)))
+    y = make(BatchNormalization, gamma_initializer="zeros")(make.conv(64, 3)(y))
+    return make(layers.Add)([x, y])
 
 
-def inception_block(x):
+def inception_block(make, x):
     """Inception-A (`block35` of keras.applications' InceptionResNetV2) added with INCEPTION_SCALE, then ReLU."""
 
     def branch(*widths_and_maps):
         y = x
         for width, maps in widths_and_maps:
-            y = layers.ReLU()(norm(scale=False)(conv(maps, width, use_bias=False)(y)))
+            y = make(BatchNormalization, scale=False)(make.conv(maps, width, use_bias=False)(y))
+            y = make(layers.ReLU)(y)
         return y
 
     branches = branch((1, 32)), branch((1, 32), (3, 32)), branch((1, 32), (3, 48), (3, 64))
-    y = conv(x.shape[-1], 1)(layers.concatenate(branches))
-    return layers.ReLU()(layers.add([x, layers.Rescaling(INCEPTION_SCALE)(y)]))
+    y = make.conv(x.shape[-1], 1)(make(layers.Concatenate)(branches))
+    return make(layers.ReLU)(make(layers.Add)([x, make(layers.Rescaling, INCEPTION_SCALE)(y)]))
 
 
-def shuffled_output(x):
-    """Twice conv 3x3x256, pixel shuffle, PReLU, then conv 9x9 (the paper's)."""
-    x = PixelShuffle(scale=2)(prelu_before_shuffle()(conv(256, 3)(x)))
-    return SubpixelConv2D(3, 9, scale=2)(prelu_before_shuffle()(conv(256, 3)(x)))
+def shuffle_twice(make, x, convolutions):
+    """Conv 3x3x256, pixel shuffle and PReLU, and the same again without the shuffle, which the last layer does."""
+    for i, conv in enumerate(convolutions):
+        x = prelu(make, SubpixelPReLU, scale=2)(conv(x))
+        x = x if i else make(PixelShuffle, scale=2)(x)
+    return x
 
 
-def nearest_output(x):
-    """Twice conv 3x3x256, nearest upsampling, LeakyReLU, then conv 9x9 (the report's)."""
-    x = layers.UpSampling2D(2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
-    return NearestConv2D(3, 9, scale=2)(layers.LeakyReLU(SLOPE)(conv(256, 3)(x)))
+def nearest_twice(make, x, convolutions):
+    """Conv 3x3x256, LeakyReLU and nearest upsampling, and again without the upsampling, which the last layer does."""
+    for i, conv in enumerate(convolutions):
+        x = leaky(make)(conv(x))
+        x = x if i else make(layers.UpSampling2D, 2)(x)
+    return x
 
 
-GENERATORS = {  # how a block of the trunk is built, and what comes after the trunk
-    "srgan": (residual_block, shuffled_output),
-    "report": (residual_block, nearest_output),
-    "inception": (inception_block, nearest_output),
+KINDS = {  # how a block of the trunk is built, and how the two upsamplings and the last convolution are
+    "srgan": (residual_block, shuffle_twice, SubpixelConv2D),
+    "report": (residual_block, nearest_twice, NearestConv2D),
+    "inception": (inception_block, nearest_twice, NearestConv2D),
 }
 
 
-def generator(kind="srgan", blocks=16):
-    """A network from [b, h, w, 3] to [b, 4 h, 4 w, 3].
+@register
+class Generator(Network):
+    """A network from [b, h, w, 3] to [b, 4 h, 4 w, 3]. A new one begins by interpolating its input.
 
     Args:
         kind: `srgan`, the paper's; `report`, with nearest upsampling; `inception`, that with Inception-A blocks.
         blocks: residual blocks; 16 in the paper.
+        seed: of the first weights.
+        dtype: of the layers; pixels come out in float32.
+        name: `srresnet` where it was trained on pixels, `srgan` where against a discriminator.
     """
-    block, output = GENERATORS[kind]
-    inputs = keras.Input([None, None, 3])
-    first = prelu()(conv(64, 9)(layers.Rescaling(2, -1)(inputs)))
-    x = functools.reduce(lambda x, _: block(x), range(blocks), first)
-    x = layers.add([first, norm(gamma_initializer="zeros")(conv(64, 3)(x))])
-    x = layers.Activation("tanh", dtype="float32")(output(x))
-    net = keras.Model(inputs, layers.Rescaling(1, 0.5, dtype="float32")(x), name=kind)  # where tanh is nearly linear
-    start_as_interpolation(net)
-    return net
+
+    scale, channels = 4, 3
+    context = 12  # low-resolution pixels around a tile
+    padded = True
+
+    def __init__(
+        self, kind: str = "srgan", blocks: int = 16, seed: int = 42, dtype: str = "float32", name: str = "srresnet"
+    ):
+        make, (block, upsample_twice, last_kind) = Layers(seed, dtype), KINDS[kind]
+        first, last = make.conv(64, 9), make.conv(3, 9, kind=last_kind, scale=2)
+        upsampling = make.conv(256, 3), make.conv(256, 3)
+        inputs = keras.Input([None, None, 3])
+        start = prelu(make)(first(make(layers.Rescaling, 2, -1)(inputs)))
+        x = functools.reduce(lambda x, _: block(make, x), range(blocks), start)
+        x = make(BatchNormalization, gamma_initializer="zeros")(make.conv(64, 3)(x))
+        x = last(upsample_twice(make, make(layers.Add)([start, x]), upsampling))
+        x = layers.Activation("tanh", dtype="float32")(x)  # of which the part that is nearly linear is used
+        super().__init__(inputs, layers.Rescaling(1, 0.5, dtype="float32")(x), name=name)
+        self.kind, self.blocks, self.seed, self.precision = kind, blocks, seed, dtype
+        start_as_interpolation(first, upsampling, last, bilinear=kind == "srgan")
+
+    def get_config(self) -> dict[str, Any]:
+        config = {name: getattr(self, name) for name in ("kind", "blocks", "seed", "name")}
+        return config | {"dtype": self.precision, "contract": self.contract()}
 
 
-def start_as_interpolation(net):
+def start_as_interpolation(first, upsampling, last, *, bilinear):
     """Let a new generator begin by interpolating its input, which thousands of steps would go into otherwise.
 
     Six maps carry the colours x and -x; after a leaky activation a, x = (a(x) - a(-x)) / (1 + SLOPE). The rest of the
     weights stays random.
+
+    Args:
+        first: the convolution 9x9 from colours to maps; `last` that from maps to colours.
+        upsampling: the convolutions 3x3 before the two upsamplings.
+        bilinear: whether they make 2x2 pixels each, or one that is repeated.
     """
-    first, *upsampling, last = (x for x in net.layers if isinstance(x, layers.Conv2D) and is_outside_trunk(x))
     both = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)  # [6, 3]: from colours and back
-    kernels = [layer.kernel.numpy() for layer in (first, *upsampling, last)]
+    convolutions = first, *upsampling, last
+    kernels = [layer.kernel.numpy() for layer in convolutions]
     kernels[0][..., :6] = 0
     kernels[0][4, 4, :, :6] = both.T
     for kernel in kernels[1:-1]:
-        if net.name == "srgan":  # maps [2, 2, 64] become 2x2 pixels
+        if bilinear:  # maps [2, 2, 64] become 2x2 pixels
             kernel = kernel.reshape(*kernel.shape[:3], 2, 2, 64)
             weights = np.einsum("yi,xj->ijyx", HALVES, HALVES)
         else:
@@ -114,28 +138,17 @@ def start_as_interpolation(net):
     kernels[-1] *= 0.1
     kernels[-1][:, :, :6] = 0
     kernels[-1][4, 4, :6] = both * GAIN / (1 + SLOPE)
-    for layer, kernel in zip((first, *upsampling, last), kernels):
+    for layer, kernel in zip(convolutions, kernels):
         layer.kernel.assign(kernel)
 
 
-def is_outside_trunk(layer):
-    return layer.kernel_size == (9, 9) or layer.filters == 256
-
-
-def like(net):
-    """A generator of the same kind and size as `net`, in the current precision, with its weights; None of another."""
-    if net.name not in GENERATORS:
-        return None
-    copy = generator(net.name, sum(isinstance(layer, layers.Add) for layer in net.layers) - 1)
-    copy.set_weights(net.get_weights())
-    return copy
-
-
-def discriminator(side):
-    """A network from crops [b, side, side, 3] to logits [b, 1], above zero for real ones."""
+def discriminator(side: int, seed: int = 42, dtype: str = "float32") -> keras.Model:
+    """A network from crops [b, side, side, 3] in 0..1 to logits [b, 1] in float32, above zero for real ones."""
+    make = Layers(seed, dtype)
     inputs = keras.Input([side, side, 3])
-    x = layers.LeakyReLU(SLOPE)(conv(64, 3)(layers.Rescaling(2, -1)(inputs)))
+    x = leaky(make)(make.conv(64, 3)(make(layers.Rescaling, 2, -1)(inputs)))
     for maps, stride in ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)):
-        x = layers.LeakyReLU(SLOPE)(norm()(conv(maps, 3, strides=stride)(x)))
-    x = layers.LeakyReLU(SLOPE)(layers.Dense(1024)(layers.Flatten()(x)))
-    return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
+        x = leaky(make)(make(BatchNormalization)(make.conv(maps, 3, strides=stride)(x)))
+    x = leaky(make)(make(layers.Dense, 1024, kernel_initializer=make.start())(make(layers.Flatten)(x)))
+    x = layers.Dense(1, dtype="float32", kernel_initializer=make.start())(x)
+    return keras.Model(inputs, x, name="discriminator")

@@ -5,10 +5,9 @@ reads them as they are takes a quarter more arithmetic at r = 2 but gives 4 time
 generator, with 3 maps after the shuffle, leaves a CPU's vectors mostly empty; with 12 before it is three times as fast.
 """
 
-import keras
 from keras import layers, ops
 
-register = keras.saving.register_keras_serializable("image_gpt")
+from src.superres.network import register
 
 
 class Scaled:

@@ -7,13 +7,15 @@ import pytest
 from PIL import Image
 
 import run
-from src import cli
+from src.cli import flags
 from src.config import BUNDLED
+from src.utils import count_parameters
+from src.weights.checkpoint import load_model
 from tests.conftest import DATA, ROOT, run_command
 
 
 def test_sample_with_no_other_argument(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "DOWNLOADS", tmp_path / "nothing downloaded")
+    monkeypatch.setattr(flags, "DOWNLOADS", tmp_path / "nothing downloaded")
     run.main(["--sample", "--save_dir", str(tmp_path)])
     assert f"checkpoint: {BUNDLED}" in capsys.readouterr().out
     assert len(list(tmp_path.glob("sample_?*.png"))) == 16
@@ -28,11 +30,10 @@ def test_eval_on_the_first_test_images_is_the_same_with_two_replicas(tmp_path):
     losses = []
     for n_cpu in (1, 2):
         out = tmp_path / f"{n_cpu}.json"
-        flags = [
+        args = [
+            "--eval",
             "--ckpt_path",
             BUNDLED,
-            "--splits",
-            "test",
             "--data_path",
             DATA / "fashion_mnist",
             "--n_cpu",
@@ -40,7 +41,7 @@ def test_eval_on_the_first_test_images_is_the_same_with_two_replicas(tmp_path):
             "--json",
             out,
         ]
-        run_command("run.py", "--eval", *flags)
+        run.main([*map(str, args)]) if n_cpu == 1 else run_command("run.py", *args)
         losses.append(json.loads(out.read_text())["splits"]["test"]["gen"])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert losses[0] == pytest.approx(LOSS_ON_64_IMAGES, abs=1e-4)
@@ -48,4 +49,9 @@ def test_eval_on_the_first_test_images_is_the_same_with_two_replicas(tmp_path):
 
 def test_size_and_model_card():
     assert sum(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 60e6
-    assert "Fashion-MNIST" in (BUNDLED / "README.md").read_text()
+    model, card = load_model(BUNDLED), (BUNDLED / "README.md").read_text()
+    sizes = model.hparams
+    assert f"{sizes.n_layer} blocks, width {sizes.n_embd}, {sizes.n_head} heads" in card
+    assert f"{count_parameters(model.params.values()):,} parameters" in card
+    assert f"{sizes.n_px}x{sizes.n_px} pixels in {sizes.n_vocab} greys" in card
+    assert np.ptp(np.load(BUNDLED / "clusters.npy"), axis=1).max() < 1e-6  # greys they are

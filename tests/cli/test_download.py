@@ -16,8 +16,9 @@ import tensorflow as tf
 
 import download
 import run
-from src import cli, huggingface, transfer
+from src.cli import flags
 from src.config import HParams
+from src.weights import huggingface, transfer
 from tests.conftest import ROOT, files, random_model, random_tokens, run_command, run_here
 from tests.server import serving
 from tests.unit.test_data import write_mnist
@@ -77,8 +78,7 @@ def arrived(folder, content):
 
 def evaluate_and_sample(folder, monkeypatch, capsys):
     """run.py without a flag that names a file."""
-    for module in (run, cli):
-        monkeypatch.setattr(module, "DOWNLOADS", folder)
+    monkeypatch.setattr(flags, "DOWNLOADS", folder)
     run.main(["--eval", "--sample", "--n_samples", "2", "--save_dir", str(folder / "out")])
     out = capsys.readouterr().out
     assert "test gen: " in out and (folder / "out" / "samples.png").exists()
@@ -179,9 +179,12 @@ def test_div2k_is_unpacked_and_stays_inside(tmp_path, capsys):
 @pytest.mark.parametrize(
     "flags, code, message",
     [
-        ([], 2, "say what to fetch"),
+        ([], 2, "say what to do: --model, --clusters, --dataset"),
         (["--model", "s", "--ckpt", "7"], 2, "--ckpt"),
         (["--model", "s", "--source", "hub", "--bert"], 2, "--source hub"),
+        (["--dataset", "cifar10", "--ckpt", "131000"], 2, "--ckpt: --dataset does not read it; it belongs to --model"),
+        (["--clusters", "--bert"], 2, "--bert: --clusters does not read it"),
+        (["--clusters", "--source", "hub"], 2, "--source: --clusters does not read it"),
         (["--model", "s", "--source", "release"], 1, "404 Not Found"),
         (["--model", "s", "--bert"], 1, "404 Not Found"),
         (["--clusters", "--base_url", "http://127.0.0.1:9"], 1, "cannot connect"),

@@ -1,29 +1,113 @@
-"""Every command that the README shows is one that the scripts accept, and runs on what a clone holds."""
+"""Every command that README and docs show is run, small, in a newcomer's clone; those of the cards are parsed."""
 
 import importlib
+import json
 import re
 import shlex
+import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import DATA, ROOT, photo, run_command
+from tests.unit.test_data import write_mnist
 
-TEXT = "\n".join(p.read_text() for p in (ROOT / "README.md", *ROOT.glob("pretrained/*/README.md")))
-COMMANDS = sorted(set(re.findall(r"^(?:\.venv/bin/)?python ((?:\w+)\.py .*)$", TEXT, re.MULTILINE)))
+PAGES = "\n".join(p.read_text() for p in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
+CARDS = "\n".join(p.read_text() for p in ROOT.glob("pretrained/*/README.md"))
+SHOWN = r"^(?:\.venv/bin/)?python ((?:\w+)\.py .*)$"
+IN_TABLES = r"`python ((?:\w+)\.py [^`]*--[^`]*)`"
+COMMANDS = list(dict.fromkeys(re.findall(SHOWN, PAGES, re.MULTILINE) + re.findall(IN_TABLES, PAGES)))
+
+SMALL = {  # what makes a command quick, behind its own flags
+    "run.py --sample": ["--n_samples", "2"],
+    "run.py --train": ["--n_embd", "8", "--n_layer", "1", "--steps", "2", "--n_sub_batch", "2", "--n_batch", "2"],
+    "run.py --eval": ["--n_sub_batch", "32"],
+    "sample.py": ["--n_samples", "2"],
+    "espcn.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8"],
+    "srgan.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8", "--blocks", "1"],
+    "srgan.py --train --stage gan": ["--epochs", "1", "--steps", "2", "--n_batch", "1", "--patch", "16"],
+}
+
+DRIVER = """
+import importlib, json, sys
+from src.cli.process import import_tensorflow, run
+import_tensorflow()
+codes = {}
+for script, *flags in json.loads(sys.argv[1]):
+    try:
+        run(importlib.import_module(script.removesuffix(".py")).main, flags)
+    except SystemExit as stop:
+        codes[" ".join([script, *flags])] = stop.code or 0
+print(json.dumps(codes))
+"""
 
 
 def test_there_are_commands():
-    assert any(c.startswith("run.py --sample") for c in COMMANDS)
-    assert len(COMMANDS) >= 5
+    assert {c.split()[0] for c in COMMANDS} == {p.name for p in ROOT.glob("*.py")}
 
 
-def test_the_tree_names_every_module():
-    named = set(re.findall(r"\w+\.py\b", TEXT.split("## The tree")[1].split("MIT licence")[0]))
-    there = {path.name for path in (*ROOT.glob("*.py"), *ROOT.glob("src/**/*.py"))}
-    assert named == there - {"__init__.py"}
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_flags_are_accepted(command):
+@pytest.mark.parametrize("command", sorted({*re.findall(SHOWN, CARDS, re.MULTILINE)}))
+def test_commands_of_the_cards_are_accepted(command):
     script, *flags = shlex.split(command, comments=True)
     importlib.import_module(script.removesuffix(".py")).parse(flags)
+
+
+def small(command):
+    """A command with the flags that make it quick."""
+    args = shlex.split(command, comments=True)
+    kinds = [kind for kind in SMALL if set(kind.split()) <= set(args)]
+    return [*args, *(SMALL[max(kinds, key=len)] if kinds else [])]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone with the images and data that the pages speak of."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("src", "pretrained"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in ROOT.glob("*.py"):
+        shutil.copy(script, folder)
+    places = folder / "path" / "to" / "photos", folder / "path" / "to" / "images", folder / "folder" / "of" / "images"
+    for place in places:
+        place.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(photo(90, 110, i)).save(place / f"{i}.png")
+    Image.fromarray(photo()).save(folder / "photo.jpg")
+    write_mnist(folder / "path" / "to" / "fashion-mnist")
+    (folder / "downloads").mkdir()
+    for name in ("fashion_mnist", "imagenet"):
+        for array in "XY":
+            shutil.copy(DATA / f"fashion_mnist_te{array}.npy", folder / "downloads" / f"{name}_te{array}.npy")
+            np.save(folder / "downloads" / f"{name}_tr{array}.npy", np.load(DATA / f"fashion_mnist_te{array}.npy")[:8])
+        shutil.copy(
+            ROOT / "pretrained" / "igpt-fashion-mnist" / "clusters.npy", folder / f"downloads/{name}_clusters.npy"
+        )
+    return folder
+
+
+@pytest.mark.slow
+def test_commands_run(clone):
+    """In one process but for those that split the CPU; downloads, which other tests run, are only parsed."""
+    runs = [small(c) for c in COMMANDS if not c.startswith("download.py") and "--n_cpu" not in c]
+    assert len(runs) > 10
+    codes = json.loads(drive(clone, runs).stdout.splitlines()[-1])
+    assert len(codes) == len(runs) and not any(codes.values()), codes
+
+
+def drive(clone, runs):
+    """Run commands in the clone."""
+    return run_command("-c", DRIVER, json.dumps(runs), cwd=clone)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("download.py") or "--n_cpu" in c])
+def test_other_commands_are_accepted(command):
+    script, *flags = shlex.split(command, comments=True)
+    importlib.import_module(script.removesuffix(".py")).parse(flags)
+
+
+@pytest.mark.slow
+def test_the_example_in_python_runs():
+    example = re.search(r"```python\n(.+?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)[1]
+    printed = run_command("-c", example).stdout.splitlines()
+    assert printed[-1] == "(4, 784)" and "12544 of 12544" in printed

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import signal
 
 import numpy as np
 import pytest
@@ -9,13 +11,25 @@ import tensorflow as tf
 from PIL import Image
 
 import run
-from tests.conftest import TINY, files, kill_when, run_command, run_here
+from src.cli import flags
+from src.weights.checkpoint import load_model, save_model
+from tests.conftest import TINY, files, random_model, run_command, run_here
 
 SIZES = ["--n_px", 4, "--n_embd", 8, "--n_head", 2, "--n_layer", 2]
 
 
 def where(project):
     return ["--ckpt_path", project / "tiny" / "model.ckpt-1", "--data_path", project / "tokens"]
+
+
+def main(*args):
+    return run.main([str(a) for a in args])
+
+
+def save_bert(project):
+    """A checkpoint with the BERT objective beside the tiny one: its prefix."""
+    save_model(random_model(run.dataclasses.replace(TINY, bert=True)), project / "tiny" / "model.ckpt-2")
+    return project / "tiny" / "model.ckpt-2"
 
 
 @pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py", "espcn.py", "srgan.py"])
@@ -25,25 +39,40 @@ def test_help_does_not_wait_for_tensorflow(command):
     assert "argparse" in result.stderr and "tensorflow" not in result.stderr and "numpy" not in result.stderr
 
 
-def test_eval_is_the_same_with_two_replicas(project):
+def test_eval_is_the_same_with_two_replicas(project, capsys):
     figures = []
     for n in (1, 2):
         out = project / f"figures-{n}.json"
-        result = run_command("run.py", "--eval", *where(project), "--json", out, "--n_cpu", n, "--n_sub_batch", 2)
-        lines = result.stdout.splitlines()
-        for line, split in zip(lines, ("train", "valid", "test")):
-            assert re.fullmatch(rf"{split} gen: \d\.\d{{4}} clf: 1.0986 acc: 38.46", line)
+        args = ["--eval", *where(project), "--json", out, "--n_cpu", n, "--n_sub_batch", 2]
+        lines = run_command("run.py", *args).stdout if n > 1 else (main(*args), capsys.readouterr().out)[1]
+        for line, split in zip(lines.splitlines(), ("train", "valid", "test"), strict=True):
+            assert re.fullmatch(rf"{split} gen: \d\.\d{{4}}", line)  # no figures of a classifier that is not there
         figures.append(json.loads(out.read_text())["splits"])
     for split in ("train", "valid", "test"):
-        assert figures[0][split] == pytest.approx(figures[1][split], abs=1e-5)
+        assert figures[0][split] == pytest.approx(figures[1][split], abs=1e-5) and set(figures[0][split]) == {"gen"}
+
+
+def test_eval_of_a_classifier(project, capsys):
+    save_model(random_model(run.dataclasses.replace(TINY, classes=3)), project / "tiny" / "model.ckpt-1")
+    main("--eval", "--clf", *where(project), "--splits", "test")
+    assert re.fullmatch(r"test gen: \d\.\d{4} clf: \d\.\d{4} acc: \d+\.\d\d\n", capsys.readouterr().out)
+
+
+def test_eval_scores_the_splits_that_are_there(project, capsys):
+    (project / "tokens_teX.npy").unlink()
+    main("--eval", *where(project))
+    assert re.findall(r"^\w+", capsys.readouterr().out, re.MULTILINE) == ["train", "valid"]
+    code, stderr = run_here(run.main, ["--eval", *where(project), "--splits", "train", "test"], capsys)
+    assert code == 1 and "tokens_teX.npy: no such file" in stderr
 
 
 def test_sample_writes_images_and_the_same_again(project):
     folders = [project / "a", project / "b", project / "c"]
     for folder, more in zip(folders, ([], ["--batch_size", 2], ["--n_cpu", 2])):
-        run_command("run.py", "--sample", *where(project), "--save_dir", folder, "--n_samples", 5, *more)
+        args = ["--sample", *where(project)[:2], "--save_dir", folder, "--n_samples", 5, *more]
+        run_command("run.py", *args) if "--n_cpu" in more else main(*args)
     first = files(folders[0])
-    assert sorted(map(str, first)) == [*(f"sample_{i}.png" for i in range(5)), "samples.png"]
+    assert sorted(map(str, first)) == [*(f"sample_{i}.png" for i in range(5)), "samples.json", "samples.png"]
     assert all(files(folder) == first for folder in folders[1:])
     image = np.asarray(Image.open(folders[0] / "sample_0.png"))
     assert image.shape == (4, 4, 3)
@@ -51,8 +80,8 @@ def test_sample_writes_images_and_the_same_again(project):
 
 
 def training(project, folder, *more):
-    return ["run.py", "--train", "--data_path", project / "tokens", *SIZES, "--save_dir", folder, "--n_sub_batch", 4,
-            "--steps", 40, "--warmup_steps", 4, "--save_every", 5, "--log_every", 5, *more]  # fmt: skip
+    return ["--train", "--data_path", project / "tokens", *SIZES, "--save_dir", folder, "--n_sub_batch", 4,
+            "--steps", 4, "--warmup_steps", 2, "--save_every", 2, "--log_every", 2, *more]  # fmt: skip
 
 
 def variables(prefix):
@@ -60,69 +89,119 @@ def variables(prefix):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-@pytest.mark.slow
-def test_killed_and_started_again_ends_with_the_same_weights(project):
-    unbroken, broken = project / "unbroken", project / "broken"
-    run_command(*training(project, unbroken))
-    kill_when(broken / "state" / "ckpt-10.index", *training(project, broken))
-    assert not (broken / "model.ckpt-40.index").exists()
-    again = run_command(*training(project, broken))
-    assert int(re.search(r"step (\d+) to 40", again.stdout)[1]) >= 5  # the last whole state
-    a, b = variables(unbroken / "model.ckpt-40"), variables(broken / "model.ckpt-40")
+def test_train_ends_with_the_command_that_goes_on(project, monkeypatch, capsys):
+    main(*training(project, project / "mine", "--n_batch", 8))
+    out = capsys.readouterr().out.splitlines()
+    assert "13 images, batches of 8 in parts of 4, step 0 to 4" in out[0]
+    command = shlex.split(out[-1])
+    assert command[:2] == ["python", "run.py"] and str(project / "mine" / "model.ckpt-4") in command
+    main(*command[2:], "--n_samples", 1, "--save_dir", project / "drawn")
+    assert (project / "drawn" / "sample_0.png").exists()
+    capsys.readouterr()
+    monkeypatch.setattr(flags, "DOWNLOADS", project)  # else the newest checkpoint there would be taken
+    for mode in (["--sample", "--n_samples", 1], ["--eval", "--splits", "test", "--data_path", project / "tokens"]):
+        main(*mode, "--save_dir", project / "mine")
+        assert f"checkpoint: {project / 'mine' / 'model.ckpt-4'}" in capsys.readouterr().out
+    code, stderr = run_here(run.main, ["--eval", "--save_dir", project / "drawn"], capsys)
+    assert code == 1 and "--save_dir" in stderr and "no trained run is there; name a checkpoint" in stderr
+
+
+def test_defaults_are_named(project, monkeypatch, capsys):
+    monkeypatch.setattr(flags, "DOWNLOADS", project)
+    main("--eval", "--splits", "test")
+    out = capsys.readouterr().out
+    assert f"checkpoint: {project / 'tiny' / 'model.ckpt-1'}\n" in out and f"data: {project / 'tokens'}\n" in out
+    main("--train", *training(project, project / "mine")[3:])
+    assert f"data: {project / 'tokens'}\n" in capsys.readouterr().out
+
+
+def test_several_modes_in_one_command(project, capsys):
+    more = ["--eval", "--sample", "--n_samples", 2, "--export_hf", project / "theirs"]
+    main(*training(project, project / "mine"), *more)
+    out = capsys.readouterr().out
+    assert "step 4 train loss" in out and "test gen: " in out and "samples.png" in out
+    a, b = variables(project / "mine" / "model.ckpt-4"), load_model(project / "theirs").params
     for name, value in a.items():
         np.testing.assert_array_equal(value, b[name], err_msg=name)
-    before = files(broken / "state")
-    run_command(*training(project, broken))
-    assert files(broken / "state") == before
+
+
+def test_a_run_goes_on_with_its_own_data_and_recipe_alone(project, capsys):
+    folder = project / "mine"
+    main(*training(project, folder))
+    np.save(project / "tokens_trX.npy", np.load(project / "tokens_trX.npy")[::-1])
+    before = files(folder)
+    changes = [([], "tokens"), (["--lr", 0.1], "lr 0.003 -> 0.1"), (["--steps", 2], "steps 4 -> 2")]
+    changes += [(["--ckpt_path", project / "tiny" / "model.ckpt-1"], "start None -> ")]
+    for more, message in changes:
+        code, stderr = run_here(run.main, training(project, folder, *more), capsys)
+        assert code == 1 and message in stderr and "give the same, or another --save_dir" in stderr
+        assert files(folder) == before
+
+
+def test_a_run_can_be_made_longer(project, capsys):
+    main(*training(project, project / "mine"))
+    main(*training(project, project / "mine", "--steps", 6))
+    out = capsys.readouterr().out
+    assert "step 4 to 6" in out and "extended from 4 to 6 steps; the learning rate follows the longer schedule" in out
+    assert (project / "mine" / "model.ckpt-6.index").exists()
+
+
+def test_a_checkpoint_to_start_from_decides_the_objective(project, capsys):
+    prefix, more = save_bert(project), ["--data_path", project / "tokens", "--steps", 1, "--n_sub_batch", 2]
+    main("--train", "--ckpt_path", prefix, "--bert_mask_prob", 0.3, *more, "--save_dir", project / "mine")
+    record = json.loads((project / "mine" / "recipe.json").read_text())
+    assert record["hparams"]["bert"] and record["hparams"]["bert_mask_prob"] == 0.3 and record["data"]["start"]
+    assert "--eval --data_path" in capsys.readouterr().out.splitlines()[-1]
 
 
 REPLICAS = """
-from src.cli import import_tensorflow
+from src.cli.process import import_tensorflow
 import_tensorflow()
 import dataclasses, keras, numpy as np, tensorflow as tf
-from src.distribute import distributed, make_strategy, split_cpu
+from src.devices import distributed, make_strategy
 from src.model import ImageGPT
-from src.training import Recipe, make_step, training_batches
+from src.training.loop import summed
+from src.training.pretraining import Pretraining, Recipe, Tokens
 from tests.conftest import TINY, random_model, random_tokens
 
-split_cpu(2)
-hparams, ends = dataclasses.replace(TINY, bert=BERT), []
-values = {k: v.numpy() for k, v in random_model(hparams).params.items()}
-for n in (1, 2):
-    strategy = make_strategy(n)
-    with strategy.scope():
-        model = ImageGPT(hparams, values=values.items())
-        optimizer = keras.optimizers.SGD(0.1)
-        optimizer.build(list(model.params.values()))
-    recipe = Recipe(steps=6, n_batch=8)
-    specs = tf.TensorSpec([8, 16], tf.int32), tf.TensorSpec([8, 16])
-    batches = distributed(strategy, lambda: training_batches(random_tokens(13), hparams, recipe, 0), specs)
-    step = make_step(model, optimizer, strategy, 8)
-    losses = [float(step(next(batches))) for _ in range(6)]
-    ends.append([losses, *(v.numpy() for v in model.params.values())])
-for a, b in zip(*ends):
-    np.testing.assert_allclose(a, b, atol=2e-5)
-assert np.abs(ends[0][1] - next(iter(values.values()))).max() > 1e-3
+two = make_strategy(n_cpu=2)
+strategies = [tf.distribute.OneDeviceStrategy('CPU:0'), two]
+for bert in (False, True):
+    hparams, ends = dataclasses.replace(TINY, bert=bert, n_layer=1), []
+    values = {k: v.numpy() for k, v in random_model(hparams).params.items()}
+    for strategy in strategies:
+        with strategy.scope():
+            model = ImageGPT(hparams, values=values.items())
+            task = Pretraining(model, Recipe(steps=6, n_batch=8), Tokens(random_tokens(13)), strategy, 2)
+            task.optimizer = keras.optimizers.SGD(0.1)
+            task.optimizer.build(task.variables)
+        batches = distributed(strategy, lambda: task.batches(0), task.signature)
+        step = summed(strategy, task.update)
+        losses = [float(step(next(batches))["loss"]) for _ in range(6)]
+        ends.append([losses, *(v.numpy() for v in model.params.values())])
+    for a, b in zip(*ends):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    assert np.abs(ends[0][1] - next(iter(values.values()))).max() > 1e-3
 print("same")
 """
 
 
-@pytest.mark.parametrize("bert", [False, True])
-def test_training_with_two_replicas_is_the_same_but_for_rounding(bert):
+def test_training_with_two_replicas_is_the_same_but_for_rounding():
     """Plain gradient descent: Adam takes a whole step even where a gradient is all rounding."""
-    assert run_command("-c", REPLICAS.replace("BERT", str(bert))).stdout == "same\n"
+    assert run_command("-c", REPLICAS).stdout == "same\n"
 
 
 @pytest.mark.slow
 def test_mixed_precision_on_two_replicas(project):
-    run_command(*training(project, project / "two", "--dtype", "float16", "--n_cpu", 2))
+    more = ["--dtype", "float16", "--n_cpu", 2, "--steps", 40, "--log_every", 5]
+    run_command("run.py", *training(project, project / "two", *more))
     rows = [json.loads(line) for line in (project / "two" / "log.jsonl").read_text().splitlines()]
     assert len(rows) == 8 + 1 and all(row.get("loss/train", row.get("loss/valid")) < 2.5 for row in rows)
 
 
 def test_training_can_start_from_a_checkpoint(project):
     folder = project / "more"
-    run_command("run.py", "--train", *where(project), "--save_dir", folder, "--steps", 1, "--lr", 1e-9)
+    main("--train", *where(project), "--save_dir", folder, "--steps", 1, "--lr", 1e-9)
     a, b = variables(project / "tiny" / "model.ckpt-1"), variables(folder / "model.ckpt-1")
     for name, value in a.items():
         np.testing.assert_allclose(value, b[name], atol=1e-6)
@@ -144,31 +223,59 @@ def break_palette(project):
     np.save(project / "tiny" / "clusters.npy", np.zeros([5, 3], np.float32))
 
 
+def other_palette(project):
+    np.save(project / "tiny" / "clusters.npy", np.zeros([6, 3], np.float32))
+
+
 def cut_checkpoint(project):
     path = project / "tiny" / "model.ckpt-1.data-00000-of-00001"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-EVAL, SAMPLE = ["--eval", "--splits", "test"], ["--sample"]
+def lose_valid(project):
+    (project / "tokens_vaX.npy").unlink()
+
+
+CKPT, DATA = ["--ckpt_path", "{}/tiny/model.ckpt-1"], ["--data_path", "{}/tokens"]
+EVAL, SAMPLE = ["--eval", "--splits", "test", *CKPT, *DATA], ["--sample", *CKPT, "--save_dir", "{}/out"]
+TRAIN = ["--train", *DATA, *SIZES, "--save_dir", "{}/out"]
+TRAIN_ON = ["--train", *CKPT, *DATA, "--save_dir", "{}/out"]
 
 
 @pytest.mark.parametrize(
-    "damage, flags, code, message",
+    "damage, arguments, code, message",
     [
-        (None, [], 2, "say what to do"),
+        (None, DATA, 2, "say what to do: --train, --eval, --sample, --export_hf"),
         (None, [*EVAL, "--n_sub_batch", 0], 2, "--n_sub_batch"),
         (None, [*SAMPLE, "--temperature", -1], 2, "--temperature"),
         (None, [*SAMPLE, "--no_such_flag"], 2, "--no_such_flag"),
+        (None, [*EVAL, "--steps", 5], 2, "--steps: --eval does not read it; it belongs to --train"),
+        (None, [*SAMPLE, *DATA], 2, "--data_path: --sample does not read it"),
+        (None, [*TRAIN, "--splits", "test"], 2, "--splits: --train does not read it"),
+        (None, [*EVAL, "--save_dir", "{}/out"], 2, "--save_dir: read for the run"),
         (None, [*EVAL, "--ckpt_path", "{}/none"], 1, "/none: no such checkpoint"),
         (None, [*EVAL, "--n_embd", 16], 1, "--n_embd 16 was given but the checkpoint has 8"),
-        (None, [*EVAL, "--bert"], 1, "--bert"),
-        (None, [*EVAL, "--clf"], 1, "--clf"),
+        (None, [*EVAL, "--bert"], 1, "--bert was given but this checkpoint is autoregressive"),
+        (None, [*EVAL, "--clf"], 1, "--clf was given but this checkpoint has no model/clf/wclf"),
+        (None, [*EVAL, "--model", "m"], 1, "--model m was given but the checkpoint has"),
+        (None, [*EVAL, "--bert_mask_prob", 0.3], 1, "--bert_mask_prob: an autoregressive model has no masks"),
+        (None, [*EVAL, "--seed", 3], 1, "--seed: nothing is drawn in evaluating an autoregressive model"),
         (None, [*EVAL, "--data_path", "{}/other"], 1, "/other_teX.npy: no such file"),
-        (None, [*EVAL, "--n_gpu", 3], 1, "--n_gpu 3: only 1 CPU"),
+        (None, ["--eval", *CKPT, "--data_path", "{}/other"], 1, "/other_teX.npy: no such file, nor of another split"),
+        (None, [*EVAL, "--n_gpu", 3], 1, "--n_gpu 3: there are 0 GPUs here"),
         (None, [*SAMPLE, "--save_dir", "{}/tokens_teX.npy/x"], 1, "--save_dir {}/tokens_teX.npy/x: cannot be written"),
         (None, [*SAMPLE, "--color_cluster_path", "{}/no.npy"], 1, "/no.npy: no such file"),
-        (None, ["--train", "--n_vocab", 9, "--ckpt_path", ""], 1, "palette has 6 colours but the model has 9"),
-        (None, ["--train", "--n_px", 5, "--ckpt_path", "{}/tiny/model.ckpt-1"], 1, "--n_px 5"),
+        (None, [*TRAIN, "--n_vocab", 9], 1, "palette has 6 colours but the model has 9"),
+        (None, [*TRAIN, "--clf"], 1, "--clf: pre-training makes no classifier"),
+        (None, [*TRAIN, "--bert_mask_prob", 0.3], 1, "--bert_mask_prob: an autoregressive model has no masks"),
+        (None, [*TRAIN, "--n_batch", 12], 1, "--n_batch 12: not a multiple of --n_sub_batch 8"),
+        (None, [*TRAIN_ON, "--n_px", 5], 1, "--n_px 5"),
+        (None, [*TRAIN_ON, "--bert"], 1, "--bert was given but this checkpoint is autoregressive"),
+        (None, [*TRAIN_ON, "--clf"], 1, "--clf was given but this checkpoint has no model/clf/wclf"),
+        (None, [*TRAIN_ON, "--model", "m"], 1, "--model m was given but the checkpoint has"),
+        (lose_valid, [*TRAIN, "--eval_images", 5], 1, "--eval_images: {}/tokens_vaX.npy"),
+        (other_palette, TRAIN_ON, 1, "the tokens stand for other colours than the model's; encode"),
+        (other_palette, EVAL, 1, "the tokens stand for other colours than the model's; encode"),
         (cut_checkpoint, EVAL, 1, "model.ckpt-1: the checkpoint is damaged"),
         (break_tokens, EVAL, 1, "tokens_teX.npy: tokens run from 6 to 6"),
         (break_shape, EVAL, 1, "tokens_teX.npy: 13 images of 9 pixels"),
@@ -176,19 +283,36 @@ EVAL, SAMPLE = ["--eval", "--splits", "test"], ["--sample"]
         (break_palette, SAMPLE, 1, "clusters.npy: the palette has 5 colours but the model has 6"),
     ],
 )
-def test_mistakes_get_one_line_and_change_nothing(damage, flags, code, message, project, capsys):
+def test_mistakes_get_one_line_and_change_nothing(damage, arguments, code, message, project, capsys):
     if damage:
         damage(project)
     before = files(project)
-    flags = [f.format(project) if isinstance(f, str) else f for f in flags]
-    got, stderr = run_here(run.main, [*where(project), "--save_dir", project / "out", *flags], capsys)
+    arguments = [a.format(project) if isinstance(a, str) else a for a in arguments]
+    got, stderr = run_here(run.main, arguments, capsys)
     assert got == code, stderr
     assert message.format(project) in stderr
     assert len(stderr.splitlines()) == 1 and stderr.startswith("run.py: ")
     assert files(project) == before
 
 
+def test_divergence_is_a_mistake(project, capsys):
+    code, stderr = run_here(run.main, training(project, project / "mine", "--lr", 1000, "--steps", 40), capsys)
+    line = stderr.splitlines()[-1]
+    assert code == 1 and line.startswith("run.py: ") and "training has diverged" in line and "a lower --lr" in line
+    assert not list((project / "mine").glob("model.ckpt*"))
+
+
+def test_ctrl_c_says_where_training_goes_on(project, monkeypatch, capsys):
+    monkeypatch.setattr(run, "show_figures", lambda step, figures: signal.raise_signal(signal.SIGINT))
+    code, stderr = run_here(run.main, training(project, project / "mine", "--log_every", 3), capsys)
+    line = stderr.splitlines()[-1]
+    assert code == 130 and line == f"run.py: stopped; the same command goes on from step 3 in {project / 'mine'}"
+    monkeypatch.undo()
+    main(*training(project, project / "mine"))
+    assert "step 3 to 4" in capsys.readouterr().out
+
+
 def test_a_mistake_prints_nothing_but_its_line(project):
     result = run_command("run.py", "--eval", "--ckpt_path", project / "none", check=False)
-    assert result.returncode == 1 and not result.stdout
-    assert len(result.stderr.splitlines()) == 1 and f"{project}/none: no such checkpoint" in result.stderr
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert f"{project}/none: no such checkpoint" in result.stderr

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 import sample
-from src import data
 from src.config import BUNDLED
+from src.data import images
+from src.drawing.completion import UNKNOWN
 from tests.conftest import DATA, TINY, files, run_command, run_here
 
 GREYS = np.array([0, 51, 102, 153, 204, 255], np.uint8)  # the tiny model's palette
@@ -40,15 +41,15 @@ def test_completions_keep_what_was_given(project, photo, flags, given):
     assert drawn.shape == (3, 16) and drawn.dtype == np.uint8
     assert (drawn[:, :given] == tokens[:given]).all()
     names = sorted(p.name for p in (project / "out").iterdir())
-    assert names == [*(f"photo_completion_{i}.png" for i in range(3)), "photo_completions.png"]
+    assert names == [*(f"photo_completion_{i}.png" for i in range(3)), "photo_completions.png", "samples.json"]
     np.testing.assert_array_equal(pixels(project / "out/photo_completion_2.png")[..., 0].ravel(), GREYS[drawn[2]])
     sheet = pixels(project / "out/photo_completions.png")
-    assert sheet.shape == (2 + 130, 2 + 6 * 130, 3)
-    tiles = sheet[2:130, 2:].reshape(128, 6, 130, 3)[:, :, :128].transpose(1, 0, 2, 3)[:, 16::32, 16::32]
-    np.testing.assert_array_equal(sheet[2:130, 2:130], data.square(data.read_image(path), 128))
+    assert sheet.shape == (4 + 18 + 132, 4 + 6 * 132, 3)  # under a line of captions
+    tiles = sheet[22:150, 4:].reshape(128, 6, 132, 3)[:, :, :128].transpose(1, 0, 2, 3)[:, 16::32, 16::32]
+    np.testing.assert_array_equal(sheet[22:150, 4:132], images.square(images.read_image(path), 128))
     np.testing.assert_array_equal(tiles[1][..., 0].ravel(), GREYS[tokens])  # quantized
     shown = tiles[2].reshape(16, 3)  # given
-    assert (shown[:given, 0] == GREYS[tokens[:given]]).all() and (shown[given:] == sample.UNKNOWN).all()
+    assert (shown[:given, 0] == GREYS[tokens[:given]]).all() and (shown[given:] == UNKNOWN).all()
     np.testing.assert_array_equal(tiles[3:, ..., 0].reshape(3, 16), GREYS[drawn])
 
 
@@ -76,7 +77,7 @@ def test_unconditional_and_run_py_sample_are_the_same(project):
     first = files(project / "out")
     where_to = ["--ckpt_path", project / "tiny", "--save_dir", project / "again", "--save_tokens", project / "b.npy"]
     run_command("run.py", "--sample", *where_to, *flags, "--batch_size", 2, "--n_cpu", 2)
-    assert files(project / "again") == first and len(first) == 6
+    assert files(project / "again") == first and len(first) == 7
     np.testing.assert_array_equal(np.load(project / "a.npy"), np.load(project / "b.npy"))
 
 
@@ -116,9 +117,8 @@ def text(path):
         (None, ["--temperature", "nan"], 2, "--temperature"),
         (None, ["--seed", -1], 2, "--seed"),
         (None, ["--crop", "1,2,3"], 2, "--crop"),
-        (None, ["--crop", "0,0,5,4"], 1, "photo.png: the crop 0,0,5,4 is not inside its 4x4 pixels"),
+        (None, ["--crop", "0,0,5,4"], 1, "photo.png: --crop 0,0,5,4 is not inside its 4x4 pixels"),
         (None, ["--image", "{}/none.png"], 1, "/none.png: no such file"),
-        (None, ["--image", "{}"], 1, "{}: not a readable image"),
         (empty, [], 1, "photo.png: not a readable image"),
         (text, [], 1, "photo.png: not a readable image"),
         (None, ["--save_tokens", "{}/photo.png/t.npy"], 1, "--save_tokens {}/photo.png: cannot be written"),
@@ -151,5 +151,5 @@ def test_enlarges_what_it_drew(project):
             for x in ["--ckpt_path", project / "tiny", "--n_samples", 2, "--upscale", "espcn", "--save_dir", project]
         ]
     )
-    assert [Image.open(project / f"sample_{i}_x4.png").size for i in range(2)] == [(16, 16)] * 2
+    assert [Image.open(project / f"sample_{i}_espcn_x4.png").size for i in range(2)] == [(16, 16)] * 2
     assert (project / "espcn.png").exists()

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
-from src import huggingface
-from src.checkpoint import load_model, palette_beside, save_model
 from src.config import InputError
-from src.utils import load_clusters
+from src.data.palettes import load_clusters
+from src.weights import huggingface
+from src.weights.checkpoint import load_model, palette_beside, save_model
 from tests.conftest import DATA, TINY, files, random_model
 
 HF = DATA / "hf"
@@ -141,7 +141,7 @@ def test_bert_cannot_be_exported(golden, tmp_path):
 
 
 def test_the_default_may_be_a_hugging_face_folder(tmp_path):
-    from src.checkpoint import default_checkpoint
+    from src.weights.checkpoint import default_checkpoint
 
     save_model(random_model(TINY), tmp_path / "model.ckpt-3")
     shutil.copytree(HF, tmp_path / "igpt-s")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src import model as network
+from src import attention
 from src.config import SIZES
-from src.sampling import Sampler
+from src.drawing.sampling import Sampler, SamplingOptions
 from src.utils import color_dequantize, color_quantize, squared_euclidean_distance
 from tests.conftest import DATA
 
@@ -27,7 +27,7 @@ def forward(model, expected):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("query_block", [128, 5])  # 5: several blocks of queries, the last one partial
 def test_results_and_gradients(golden, name, query_block, monkeypatch):
-    monkeypatch.setattr(network, "QUERY_BLOCK", query_block)
+    monkeypatch.setattr(attention, "QUERY_BLOCK", query_block)
     model, _, expected = golden[name]
     with tf.GradientTape() as tape:
         results = forward(model, expected)
@@ -44,10 +44,10 @@ def test_results_and_gradients(golden, name, query_block, monkeypatch):
 @pytest.mark.parametrize("name", ["ar", "ar_sharded", "clf"])
 def test_greedy_sequences(golden, name):
     model, _, expected = golden[name]
-    sampler = Sampler(model)
+    sampler, likeliest = Sampler(model), SamplingOptions(temperature=0)
     prefix = expected["X"][:, : expected["completion_prefix"]]
-    np.testing.assert_array_equal(sampler.draw(4, temperature=0), expected["greedy_unconditional"])
-    np.testing.assert_array_equal(sampler.draw(prefix=prefix, temperature=0), expected["greedy_completion"])
+    np.testing.assert_array_equal(sampler.draw(4, likeliest), expected["greedy_unconditional"])
+    np.testing.assert_array_equal(sampler.draw(options=likeliest, prefix=prefix), expected["greedy_completion"])
 
 
 def test_palette():

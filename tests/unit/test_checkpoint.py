@@ -1,13 +1,23 @@
 """The release's format in and out, and everything that can be wrong with a checkpoint."""
 
+import itertools
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.checkpoint import checkpoint_prefix, default_checkpoint, load_model, save_model
 from src.config import InputError
+from src.weights.checkpoint import (
+    checkpoint_prefix,
+    default_checkpoint,
+    fingerprint,
+    load_model,
+    run_checkpoint,
+    save_model,
+)
 from tests.conftest import DATA, TINY, files, random_model
 
 
@@ -73,7 +83,7 @@ def test_strict(change, message, tmp_path, tensors):
 
 
 def test_contradicting_size_shows_both():
-    with pytest.raises(InputError, match="--n_embd 64 was given but the checkpoint has 32"):
+    with pytest.raises(InputError, match="`n_embd` 64 was given but the checkpoint has 32"):
         load_model(DATA / "ar" / "model.ckpt-1000000", sizes={"n_embd": 64})
 
 
@@ -95,6 +105,80 @@ def test_damaged_files(damage, tmp_path):
     assert files(folder) == before
 
 
+class PowerCut(Exception):
+    pass
+
+
+def outcomes(prefix, old, new):
+    """What a checkpoint that was being replaced is after each of the steps in it has been the last."""
+    names, left = [(os, "fsync"), (os, "replace"), (Path, "unlink")], [0]
+    for k in itertools.count():
+        save_model(old, prefix)
+        left[0] = k
+        with pytest.MonkeyPatch.context() as patch:
+
+            def step(real):
+                def call(*args, **options):
+                    if not left[0]:
+                        raise PowerCut
+                    left[0] -= 1
+                    return real(*args, **options)
+
+                return call
+
+            for owner, name in names:
+                patch.setattr(owner, name, step(getattr(owner, name)))
+            try:
+                save_model(new, prefix)
+            except PowerCut:
+                pass
+            else:
+                yield "new"
+                return
+        try:
+            found = load_model(prefix).params["model/wpe"].numpy()
+        except InputError as error:
+            yield "none" if "no such checkpoint" in str(error) else f"mixture: {error}"
+        else:
+            yield next(name for name, m in (("old", old), ("new", new)) if np.array_equal(found, m.params["model/wpe"]))
+
+
+def test_replaced_it_is_the_old_one_or_none_or_the_new_one(tmp_path):
+    seen = list(outcomes(tmp_path / "model.ckpt-1", random_model(TINY, 1), random_model(TINY, 2)))
+    assert [name for name, _ in itertools.groupby(seen)] == ["old", "none", "new"]
+    assert len(seen) > 8 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_renamed_is_on_the_disk(tmp_path, monkeypatch):
+    synced, real = set(), os.fsync
+
+    def fsync(descriptor):
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    move = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: move(a, b) if str(a) in synced else pytest.fail(f"{a} not synced"))
+    save_model(random_model(TINY), tmp_path / "model.ckpt-1")
+    assert str(tmp_path) in synced and load_model(tmp_path / "model.ckpt-1")
+
+
+def test_a_fingerprint_tells_weights_apart(tmp_path):
+    prints = set()
+    for seed in (1, 2, 1):
+        save_model(random_model(TINY, seed), tmp_path / "model.ckpt-1")
+        prints.add(fingerprint(tmp_path))
+    prints.add(fingerprint(DATA / "hf"))
+    assert len(prints) == 3
+
+
+def test_the_checkpoint_of_a_run_is_its_newest(tmp_path):
+    save_model(random_model(TINY), tmp_path / "model.ckpt-3")
+    assert run_checkpoint(tmp_path) is None  # no run
+    (tmp_path / "recipe.json").write_text("{}")
+    assert run_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3")
+
+
 def test_prefixes(tmp_path):
     prefix = str(DATA / "ar" / "model.ckpt-1000000")
     for path in (prefix, f"{prefix}.index", f"{prefix}.data-00000-of-00001", DATA / "ar"):
@@ -108,4 +192,5 @@ def test_prefixes(tmp_path):
 def test_default_is_the_newest_download_else_the_bundled_model(tmp_path):
     assert "igpt-fashion-mnist" in default_checkpoint(tmp_path / "nothing")
     save_model(random_model(TINY), tmp_path / "model.ckpt-3")
-    assert default_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3")
+    (tmp_path / ".model.ckpt-4.77.index").write_bytes(b"of a process that was killed")
+    assert default_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3") == checkpoint_prefix(tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from src import attention
 from src import model as network
 from src.config import HParams, InputError
 from tests.conftest import TINY, random_model, random_tokens
@@ -41,7 +42,7 @@ def test_split_and_merge_heads():
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("nd, ns", [(7, 7), (3, 7)])
 def test_attention_in_blocks(causal, nd, ns, monkeypatch):
-    monkeypatch.setattr(network, "QUERY_BLOCK", 2)
+    monkeypatch.setattr(attention, "QUERY_BLOCK", 2)
     rng = np.random.default_rng(1)
     q, k, v = (rng.normal(size=[2, 3, n, 4]).astype(np.float32) for n in (nd, ns, ns))
     w = np.einsum("bhqe,bhke->bhqk", q, k) / 2
@@ -51,9 +52,10 @@ def test_attention_in_blocks(causal, nd, ns, monkeypatch):
     expected = (w / w.sum(-1, keepdims=True)) @ v
     tensors = [tf.constant(x) for x in (q, k, v)]
     np.testing.assert_allclose(network.multihead_attn(*tensors, causal=causal), expected, atol=1e-5)
+    np.testing.assert_allclose(attention.blockwise_attention(*tensors, causal=causal), expected, atol=1e-5)
 
     def summed(*tensors):
-        return tf.reduce_sum(network.multihead_attn(*tensors, causal=causal) ** 3)
+        return tf.reduce_sum(attention.blockwise_attention(*tensors, causal=causal) ** 3)
 
     theory, numeric = tf.test.compute_gradient(summed, tensors, delta=1e-2)
     for a, b in zip(theory, numeric):
@@ -109,13 +111,15 @@ def test_bert_draws_its_own_mask():
     assert abs(kept.mean() - 0.5) < 0.03
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("bfloat16", 0.1), ("float16", 0.01)])
+@pytest.mark.parametrize("dtype, tolerance", [("bfloat16", 0.03), ("float16", 0.003)])
 def test_lower_precision_stays_near(dtype, tolerance):
     model, X = random_model(TINY), random_tokens(2)
     low = network.ImageGPT(TINY, values=[(k, v.read_value()) for k, v in model.params.items()], dtype=dtype)
     out = low(X)
     assert out["gen_logits"].dtype == tf.float32 and out["present"].dtype == low.dtype
-    np.testing.assert_allclose(out["gen_logits"], model(X)["gen_logits"], atol=tolerance * 5)
+    full = model(X)["gen_logits"].numpy()
+    error = np.sqrt(np.mean((out["gen_logits"] - full) ** 2) / np.mean(full**2))
+    assert tolerance / 100 < error < tolerance  # an error of nothing would mean that nothing is computed in this type
 
 
 def test_recompute_gives_the_same_gradients():

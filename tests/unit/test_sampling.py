@@ -1,22 +1,30 @@
 """The cached sampler against the uncached network, and its independence of batch size and replicas."""
 
 import dataclasses
-import functools
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from src import cache, sampling
-from src.config import InputError
-from src.model import block
-from src.sampling import Sampler, pick, uniforms
+from src.config import HParams, InputError
+from src.drawing import decoder
+from src.drawing.sampling import Sampler, SamplingOptions, pick, uniforms
 from tests.conftest import TINY, random_model, random_tokens
 
 
 @pytest.fixture(scope="module")
 def model():
     return random_model(TINY)
+
+
+@pytest.fixture(scope="module", params=[(4, False), (8, False), (64, False), (8, True)], ids=str)
+def sampler(request):
+    """Samplers whose cache has chunks of so many positions, without XLA and with it."""
+    chunk, compiled = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "CHUNK", chunk)
+        return Sampler(random_model(TINY), compiled=compiled)
 
 
 def drawn_without_a_cache(model, prefix, u):
@@ -29,64 +37,93 @@ def drawn_without_a_cache(model, prefix, u):
 
 
 @pytest.mark.parametrize("given", [0, 1, 6, 8, 15, 16])
-@pytest.mark.parametrize("chunk, compiled", [(4, False), (8, False), (64, False), (8, True)])
-def test_cached_equals_uncached(model, given, chunk, compiled, monkeypatch):
-    monkeypatch.setattr(sampling, "CHUNK", chunk)
-    prefix = random_tokens(5)[:, :given]
-    expected = drawn_without_a_cache(model, prefix, uniforms(3, range(5), TINY.n_positions))
-    sampler = Sampler(model, compiled=compiled)
-    np.testing.assert_array_equal(sampler.draw(prefix=prefix, seed=3), expected)
+def test_cached_equals_uncached(sampler, given):
+    prefix, options = random_tokens(5)[:, :given], SamplingOptions(seed=3)
+    expected = drawn_without_a_cache(sampler.model, prefix, uniforms(3, range(5), TINY.n_positions))
+    np.testing.assert_array_equal(sampler.draw(options=options, prefix=prefix), expected)
     np.testing.assert_array_equal(expected[:, :given], prefix)
-    rows = list(sampler.grow(prefix, seed=3))
+    rows = list(sampler.grow(prefix, options))
     assert [x.shape[1] for x in rows] == ([*range(given // 4 * 4 + 4, 17, 4)] or [16])
     for tokens in rows:
         np.testing.assert_array_equal(tokens, expected[:, : tokens.shape[1]])
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("given", [0, 1, 8, 15, 16])
-def test_cached_logits_equal_uncached(model, given, compiled):
-    X = random_tokens(3)
-    sampler = Sampler(model, compiled=compiled)
-    h, caches = model.features(X[:, :given], blocks=filling(sampler)) if given else ([], sampler.prefill(X[:, :0]))
-    logits = [model.gen_logits(h)] if given else []
-    for t in range(given, TINY.n_positions):
-        place = cache.place_of(tf.constant(t), sampler.cache_shape(3), compiled)
-        step = functools.partial(cache.cached_block, place=place, compiled=compiled)
-        blocks = [functools.partial(step, caches=parts) for parts in caches]
-        h, caches = model.features(X[:, max(t - 1, 0)][:, None], first=tf.constant(t), blocks=blocks)
-        logits.append(model.gen_logits(h))
-    expected = model(X)["gen_logits"].numpy()
-    assert np.abs(np.concatenate(logits, axis=1) - expected).max() < 1e-4 * np.abs(expected).max()
+def test_cached_logits_equal_uncached(sampler):
+    X, steps = tf.constant(random_tokens(3)), sampler.steps.decoder
+    expected = sampler.model(X)["gen_logits"].numpy()
+
+    @tf.function(autograph=False)
+    def logits(t):
+        weights = steps.weights()
+        return steps.advance(X, t, steps.prefill(X, t, weights), weights)[0]
+
+    for t in range(TINY.n_positions):
+        assert np.abs(logits(tf.constant(t)) - expected[:, t]).max() < 1e-5 * np.abs(expected).max()
 
 
-def filling(sampler):
-    attend = functools.partial(cache.filling_attend, parts=1, chunks=sampler.chunks, size=sampler.size)
-    return [functools.partial(block, attend=attend)] * TINY.n_layer
+def assert_the_same_for_any_batch(model, n, batches):
+    expected = Sampler(model, n_batch=n).draw(n, SamplingOptions(seed=5))
+    for n_batch in batches:
+        np.testing.assert_array_equal(Sampler(model, n_batch=n_batch).draw(n, SamplingOptions(seed=5)), expected)
+    return expected
 
 
 def test_same_images_for_any_batch_size(model):
-    sampler = Sampler(model)
-    expected = sampler.draw(16, seed=5)
-    for n_batch in (1, 3, 16):
-        np.testing.assert_array_equal(sampler.draw(16, seed=5, n_batch=n_batch), expected)
-    np.testing.assert_array_equal(sampler.draw(4, seed=5), expected[:4])
-    assert (sampler.draw(16, seed=6) != expected).any()
-    assert len({row.tobytes() for row in expected}) == 16
+    drawn = assert_the_same_for_any_batch(model, 32, (1, 3, 8))
+    np.testing.assert_array_equal(Sampler(model).draw(4, SamplingOptions(seed=5)), drawn[:4])
+    assert (Sampler(model).draw(32, SamplingOptions(seed=6)) != drawn).any()
+    assert len({row.tobytes() for row in drawn}) == 32
 
 
-def test_no_retracing(model, monkeypatch):
-    monkeypatch.setattr(sampling, "CHUNK", 4)
-    sampler = Sampler(model)
-    for temperature in (1.0, 0.5):
-        sampler.draw(4, temperature=temperature)
-    assert sampler.advance.experimental_get_tracing_count() == 1
+@pytest.mark.slow
+def test_same_images_for_any_batch_size_of_a_wide_model():
+    """Wide enough for products that TensorFlow would sum in another order for one image than for several."""
+    model = random_model(HParams(n_px=6, n_embd=640, n_head=5, n_layer=2, n_vocab=512))
+    assert_the_same_for_any_batch(model, 32, (1, 2, 3, 5, 8, 16))
+
+
+def test_no_retracing_and_no_memory_of_former_samplers():
+    model = random_model(TINY)
+    for given in range(16):
+        Sampler(model).draw(options=SamplingOptions(temperature=1 / (given + 1)), prefix=random_tokens(4)[:, :given])
+    steps = Sampler(model).steps
+    assert steps.advance.experimental_get_tracing_count() == steps.prefill.experimental_get_tracing_count() == 1
+    assert Sampler(model).steps is steps
+
+
+def test_a_prefix_can_be_continued_twice_but_no_cache_is_read_again(model):
+    sampler, prefix = Sampler(model), random_tokens(4)[:, :6]
+    one, other = (sampler.grow(prefix, SamplingOptions(seed=seed)) for seed in (1, 2))
+    grown = [tokens for pair in zip(one, other) for tokens in pair][-2:]  # taking turns, row by row
+    for seed, tokens in zip((1, 2), grown):
+        np.testing.assert_array_equal(tokens, sampler.draw(options=SamplingOptions(seed=seed), prefix=prefix))
+    cache = decoder.Caches(["tensors"])
+    assert cache.take() == ["tensors"]
+    with pytest.raises(ValueError, match="continued before"):
+        cache.take()
+
+
+def test_two_threads_draw_what_one_does(model):
+    before = tf.config.optimizer.get_experimental_options()
+    expected, drawn = Sampler(model).draw(4), [None, None]
+
+    def draw(i):
+        drawn[i] = Sampler(model).draw(4)
+
+    threads = [threading.Thread(target=draw, args=[i]) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for tokens in drawn:
+        np.testing.assert_array_equal(tokens, expected)
+    assert tf.config.optimizer.get_experimental_options() == before
 
 
 def test_numbered_images_and_progress(model):
     seen = []
-    sampler = Sampler(model)
-    tokens = sampler.draw(5, images=[3, 0, 3, 1, 9], n_batch=4, progress=lambda *x: seen.append(x))
+    sampler = Sampler(model, n_batch=4)
+    tokens = sampler.draw(5, images=[3, 0, 3, 1, 9], progress=lambda *x: seen.append(x))
     np.testing.assert_array_equal(tokens, sampler.draw(10)[[3, 0, 3, 1, 9]])
     assert seen == [(n, 80) for n in (16, 32, 48, 64, 68, 72, 76, 80)]
 
@@ -128,7 +165,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_first_pixels_are_drawn_with_their_probability(model, options):
-    drawn = Sampler(model).draw(20_000, n_batch=20_000, **options)[:, :2]
+    drawn = Sampler(model, n_batch=20_000).draw(20_000, SamplingOptions(**options))[:, :2]
     X = np.zeros([TINY.n_vocab, TINY.n_positions], np.int32)
     X[:, 0] = np.arange(TINY.n_vocab)
     logits = model(X)["gen_logits"].numpy()
@@ -143,16 +180,14 @@ def test_first_pixels_are_drawn_with_their_probability(model, options):
 
 
 def test_truncation_that_keeps_everything_changes_only_the_order(model):
-    sampler = Sampler(model)
-    one = sampler.draw(6, top_k=1)
-    np.testing.assert_array_equal(one, sampler.draw(6, temperature=0))
-    np.testing.assert_array_equal(sampler.draw(6, top_p=1e-6), one)
-    np.testing.assert_array_equal(sampler.draw(6, top_k=100), sampler.draw(6, top_p=1.0))
+    def draw(**options):
+        return Sampler(model).draw(6, SamplingOptions(**options))
 
-
-def test_low_temperature_is_greedy(model):
-    sampler = Sampler(model)
-    np.testing.assert_array_equal(sampler.draw(3, temperature=1e-4), sampler.draw(3, temperature=0))
+    one = draw(top_k=1)
+    np.testing.assert_array_equal(one, draw(temperature=0))
+    np.testing.assert_array_equal(one, draw(temperature=1e-4))
+    np.testing.assert_array_equal(one, draw(top_p=1e-6))
+    np.testing.assert_array_equal(draw(top_k=100), draw(top_p=1.0))
 
 
 def test_refusals(model):
@@ -162,8 +197,11 @@ def test_refusals(model):
             sampler.draw(prefix=prefix)
     with pytest.raises(InputError, match="run from 0 to 6; the model has 6 colours"):
         sampler.draw(prefix=np.array([[0, 6]]))
-    for option in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}):
-        with pytest.raises(InputError, match=next(iter(option))):
-            sampler.draw(1, **option)
     with pytest.raises(InputError, match="BERT"):
         Sampler(random_model(dataclasses.replace(TINY, bert=True)))
+
+
+@pytest.mark.parametrize("option", [{"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}, {"seed": -1}])
+def test_options_out_of_range(option):
+    with pytest.raises(InputError, match=f"`{next(iter(option))}`"):
+        SamplingOptions(**option)

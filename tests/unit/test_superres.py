@@ -1,6 +1,7 @@
-"""ESPCN, its training pairs, tiles, modes of pictures, training and export."""
+"""ESPCN, tiles, layers, files of networks, pictures of every mode."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -8,16 +9,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from src import metrics
 from src.config import InputError
-from src.runs import RunFolder
-from src.superres import training
-from src.superres.data import Pairs, in_palette, low_resolution, resized
-from src.superres.espcn import espcn
-from src.superres.networks import load_network
-from src.superres.pictures import read_picture, write_image
+from src.data.images import write_png
+from src.measuring import metrics
+from src.superres.bundled import FILES, find_network
+from src.superres.espcn import Espcn
+from src.superres.files import load_mean, load_network, save_network
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
-from src.superres.upscale import Upscaler, upscale_files
+from src.superres.upscaler import Upscaler, bicubic
+from src.superres.upscaling import UpscaleOptions, enlarge_files, upscale_paths
 from tests.conftest import photo
 
 
@@ -25,17 +25,17 @@ from tests.conftest import photo
     "scale, channels, count", [(2, 1, 21284), (3, 1, 22729), (4, 1, 24752), (2, 3, 26796), (3, 3, 31131), (4, 3, 37200)]
 )
 def test_parameters_and_shapes(scale, channels, count):
-    net = espcn(scale, channels=channels)
+    net = Espcn(scale, channels)
     assert net.count_params() == count
     assert net(np.zeros([2, 15, 18, channels])).shape == (2, 7 * scale, 10 * scale, channels)
-    upscaler = Upscaler(net)
-    assert (upscaler.scale, upscaler.context) == (scale, 4)
+    assert net.compute_output_shape([1, 64, 64, channels]) == (1, 56 * scale, 56 * scale, channels)
+    assert net.context == 4  # on every side
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("c, dtype", [(1, np.uint8), (3, np.uint8), (1, np.uint16)])
 def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatch):
-    upscaler = Upscaler(espcn(3, channels=channels))
+    upscaler = Upscaler(Espcn(3, channels))
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, [2, 37, 50, c]).astype(dtype)
     whole = upscaler(image)
     assert whole.shape == (2, 111, 150, c) and whole.dtype == dtype
@@ -47,10 +47,10 @@ def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatc
 
 
 def test_bands_have_no_seams(monkeypatch):
-    upscaler, image = Upscaler(espcn(2)), np.random.default_rng(0).integers(0, 256, [1, 130, 20, 3]).astype(np.uint8)
+    upscaler, image = Upscaler(Espcn(2)), np.random.default_rng(0).integers(0, 256, [1, 130, 20, 3]).astype(np.uint8)
     assert upscaler.bands(130) == 3 and upscaler.bands(32) == 1
     banded = upscaler(image)
-    monkeypatch.setattr("src.superres.upscale.BANDS", 1)
+    monkeypatch.setattr("src.superres.upscaler.BANDS", 1)
     np.testing.assert_allclose(banded.astype(int), upscaler(image), atol=1)
 
 
@@ -88,35 +88,24 @@ def test_layers_before_an_upsampling_do_what_others_do_after_it(upsampling, scal
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2)])
 def test_tiny_images(size):
-    assert Upscaler(espcn(2))(np.full([1, *size, 3], 7, np.uint8)).shape == (1, 2 * size[0], 2 * size[1], 3)
+    assert Upscaler(Espcn(2))(np.full([1, *size, 3], 7, np.uint8)).shape == (1, 2 * size[0], 2 * size[1], 3)
 
 
-def test_pairs_show_the_same_place_and_repeat(photos):
-    paths = tuple(sorted(photos.iterdir()))
-    pairs = Pairs(paths, 2, patch=9, margin=4)
-    batches = list(pairs.batches(4, 0, 6))
-    for low, high in batches:
-        assert low.shape == (4, 17, 17, 1) and high.shape == (4, 18, 18, 1)
-        shrunk = tf.image.resize(high, [9, 9], "bicubic", antialias=True).numpy()
-        assert np.abs(shrunk - low[:, 4:-4, 4:-4]).mean() < 0.01
-    for a, b in zip(batches[3], next(Pairs(paths, 2, patch=9, margin=4).batches(4, 3, 4))):
-        np.testing.assert_array_equal(a, b)
-    assert (next(Pairs(paths, 2, patch=9, margin=4, seed=1).batches(4, 3, 4))[0] != batches[3][0]).any()
-
-
-def test_palette_degradation(photos):
-    clusters = np.linspace(-1, 1, 5, dtype=np.float32)[:, None].repeat(3, 1)
-    image = in_palette(photo(), clusters)
-    assert set(np.unique(image)) <= {0, 64, 128, 191, 255}
-    paths = tuple(sorted(photos.iterdir()))
-    values = {share: set() for share in (0.0, 1.0)}
-    for share, seen in values.items():
-        pairs = Pairs(paths, 2, patch=9, margin=4, channels="rgb", clusters=clusters, share=share)
-        seen.update(np.unique(np.rint(255 * next(pairs.batches(8, 0, 1))[0])))
-    assert values[1.0] <= {0, 64, 128, 191, 255} and len(values[0.0]) > 20
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_as_a_convolution_is_tensorflows(scale):
+    x = np.random.default_rng(0).random([2, 9, 12, 2], np.float32)
+    inside = np.s_[:, 2 * scale : -2 * scale, 2 * scale : -2 * scale]
+    expected = tf.image.resize(x, [9 * scale, 12 * scale], "bicubic")
+    np.testing.assert_allclose(bicubic(tf.constant(x), scale)[inside], expected[inside], atol=1e-6)
 
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
+
+
+def enlarge_one(path, upscaler):
+    """(the picture in a file, what an upscaler makes of it)."""
+    (((entry),),) = enlarge_files([path], lambda picture: upscaler, pytest.fail)
+    return entry.picture, entry.image
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -130,9 +119,8 @@ def test_pictures_come_out_in_their_own_mode(mode, tmp_path):
         if mode.endswith("A"):
             image.putalpha(alpha)
     image.save(tmp_path / "in.png")
-    upscaler = Upscaler(espcn(2))
-    (((_, _, enlarged),),) = upscale_files([tmp_path / "in.png"], lambda picture: upscaler)
-    write_image(tmp_path / "out.png", enlarged)
+    _, enlarged = enlarge_one(tmp_path / "in.png", Upscaler(Espcn(2)))
+    write_png(tmp_path / "out.png", enlarged)
     out = Image.open(tmp_path / "out.png")
     assert out.size == (60, 40)
     assert out.mode == {"1": "L"}.get(mode, mode)
@@ -144,8 +132,8 @@ def test_pictures_come_out_in_their_own_mode(mode, tmp_path):
 @pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
 def test_a_picture_without_colour_gets_none(mode, tmp_path):
     Image.fromarray(photo(9, 8)).convert("L").convert(mode).save(tmp_path / "in.png")
-    upscaler = Upscaler(espcn(2, channels=3))
-    (((_, picture, enlarged),),) = upscale_files([tmp_path / "in.png"], lambda picture: upscaler)
+    upscaler = Upscaler(Espcn(2, channels=3))
+    picture, enlarged = enlarge_one(tmp_path / "in.png", upscaler)
     assert enlarged.mode == mode and picture.colours.shape == (9, 8, 1)
     colours = np.asarray(enlarged.convert("RGB"))
     assert (colours == colours[..., :1]).all()
@@ -156,80 +144,75 @@ def test_a_picture_without_colour_gets_none(mode, tmp_path):
 def test_files_of_several_sizes_and_broken_ones(tmp_path):
     sizes = [(8, 9), (5, 5), (8, 9), (30, 4)]
     for i, (h, w) in enumerate(sizes):
-        write_image(tmp_path / f"{i}.png", Image.fromarray(photo(h, w, i)))
+        write_png(tmp_path / f"{i}.png", photo(h, w, i))
     (tmp_path / "9.png").write_bytes(b"no image")
-    upscaler = Upscaler(espcn(4))
-    paths = sorted(tmp_path.iterdir())
-    batches = list(upscale_files(paths, lambda _: upscaler))
-    assert [len(batch) for batch in batches] == [1, 2, 1, 1]
-    results = {path.name: (picture, enlarged) for batch in batches for path, picture, enlarged in batch}
-    assert isinstance(results["9.png"][0], InputError) and "9.png: not a readable image" in str(results["9.png"][0])
+    upscaler, skipped = Upscaler(Espcn(4)), []
+    batches = list(enlarge_files(sorted(tmp_path.iterdir()), lambda _: upscaler, skipped.append))
+    assert [len(batch) for batch in batches] == [2, 1, 1]
+    assert len(skipped) == 1 and "9.png: not a readable image" in str(skipped[0])
+    results = {entry.path.name: entry.image for batch in batches for entry in batch}
     for i, (h, w) in enumerate(sizes):
         expected = upscaler(photo(h, w, i)[None])[0]
         assert expected.shape == (4 * h, 4 * w, 3)
-        np.testing.assert_allclose(np.asarray(results[f"{i}.png"][1]).astype(int), expected, atol=1)
+        np.testing.assert_allclose(np.asarray(results[f"{i}.png"]).astype(int), expected, atol=1)
 
 
-def run_for(folder, pairs, known, epochs, stop=None):
-    keras.utils.set_random_seed(0)
-    upscaler = Upscaler(espcn(2))
-    recipe = training.Recipe(lr=0.002, epochs=epochs, steps=5, n_batch=2, patience=epochs)
-    run = RunFolder(folder, {"recipe": {"epochs": epochs}})
-    if stop:
-        save = run.save
-
-        def save_and_stop(step):
-            save(step)
-            if step == stop:
-                raise KeyboardInterrupt
-
-        run.save = save_and_stop
-    best = training.train_pixels(upscaler, pairs, known, recipe, run, tf.distribute.get_strategy())
-    return upscaler.net.get_weights(), best
+def test_outputs_of_two_networks_stand_side_by_side(tmp_path):
+    """srgan.py once overwrote what espcn.py had written."""
+    write_png(tmp_path / "sample_0.png", photo(8, 8))
+    seen, written = [], []
+    for name in ("espcn", "srgan"):
+        options = UpscaleOptions(tmp_path)
+        done = upscale_paths([tmp_path / "sample_0.png"], name, options, lambda *counts: seen.append(counts))
+        written += done.paths
+        assert done.sheet == tmp_path / f"{name}.png" and done.sheet.exists() and not done.skipped
+    assert [path.name for path in written] == ["sample_0_espcn_x4.png", "sample_0_srgan_x4.png"]
+    assert all(Image.open(path).size == (32, 32) for path in written) and seen == [(1, 1), (1, 1)]
+    assert done.columns == ["input", "bicubic", "espcn", "srgan"]
 
 
-def test_training_learns_and_resumes_exactly(photos, tmp_path):
-    pairs = Pairs(tuple(sorted(photos.iterdir())), 2, patch=9, margin=4)
-    high, low = low_resolution(photo(), 2)
-    whole, best = run_for(tmp_path / "one", pairs, [(low, high)], 6)
-    with pytest.raises(KeyboardInterrupt):
-        run_for(tmp_path / "two", pairs, [(low, high)], 6, stop=15)
-    logs = [tmp_path / name / "log.jsonl" for name in ("one", "two")]
-    with open(logs[1], "a") as log:  # as of a process that was killed before it kept its state
-        log.write('{"step": 20, "loss/train": 1.0}\n{"step": 20, "psn')
-    halves, again = run_for(tmp_path / "two", pairs, [(low, high)], 6)
-    assert logs[0].read_text() == logs[1].read_text()
-    assert best == again
-    for a, b in zip(whole, halves):
-        np.testing.assert_array_equal(a, b)
-    rows = map(json.loads, logs[0].read_text().splitlines())
-    scores = [row["psnr/valid"] for row in rows if "psnr/valid" in row]
-    assert len(scores) == 6 and scores[-1] > scores[0] + 1
-    kept = load_network(tmp_path / "one" / "best.keras", 2)
-    assert metrics.psnr(kept(low[None])[0], high, border=2) == pytest.approx(best, abs=1e-6)
-
-
-def test_early_stopping(photos, tmp_path):
-    pairs = Pairs(tuple(sorted(photos.iterdir())), 2, patch=9, margin=4)
-    upscaler = Upscaler(espcn(2))
-    recipe = training.Recipe(lr=1e-12, epochs=9, steps=2, n_batch=2, patience=2)
-    high, low = low_resolution(photo(), 2)
-    run = RunFolder(tmp_path / "run", {})
-    training.train_pixels(upscaler, pairs, [(low, high)], recipe, run, tf.distribute.get_strategy())
-    assert int(run.step) < 18
+def test_a_file_says_what_its_network_is(tmp_path):
+    save_network(tmp_path / "net.keras", Espcn(3, channels=3, activation="relu", seed=5))
+    with zipfile.ZipFile(tmp_path / "net.keras") as file:
+        described = json.loads(file.read("config.json"))
+    config = described["config"]
+    assert described["class_name"] == "Espcn" and (config["scale"], config["channels"]) == (3, 3)
+    assert config["activation"] == "relu" and "red, green, blue, 0..1" in config["contract"]
+    assert load_network(tmp_path / "net.keras").get_config() == config
 
 
 def test_networks_that_cannot_be_used(tmp_path):
-    espcn(3).save(tmp_path / "x3.keras")
+    Espcn(3).save(tmp_path / "x3.keras")
     (tmp_path / "bad.keras").write_bytes(b"PK nothing")
+    keras.Sequential([keras.Input([3]), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     for path, scale, message in (
-        ("x3.keras", 4, "a network for x3, not for --scale 4"),
+        ("x3.keras", 4, "a network for x3, not for `scale` 4"),
         ("bad.keras", None, "not a network of this project"),
+        ("other.keras", None, "its configuration does not say what it is"),
         ("none.keras", None, "no such file"),
     ):
         with pytest.raises(InputError, match=message):
             load_network(tmp_path / path, scale)
     assert load_network(tmp_path / "x3.keras", 3).scale == 3
+
+
+def test_networks_of_one_shape_but_another_kind_have_no_mean(tmp_path):
+    """Their weights have the same shapes, by which they were once compared."""
+    for activation in ("tanh", "relu"):
+        save_network(tmp_path / f"{activation}.keras", Espcn(2, activation=activation))
+    with pytest.raises(InputError, match=r"relu\.keras: another network than .*tanh\.keras"):
+        load_mean([tmp_path / "tanh.keras", tmp_path / "relu.keras"])
+
+
+def test_bundled_networks_are_what_their_place_says():
+    assert all(path.exists() for path in FILES.values())
+    for choice in (("espcn", 3, "clean"), ("srgan", 4, "palette")):
+        net, listed = find_network(choice[0], (), *choice[1:])
+        assert ((net.name, net.scale), listed) == (choice[:2], str(FILES[choice]))
+    with pytest.raises(InputError, match="`scale` 2, `degradation` palette: no espcn for that is bundled"):
+        find_network("espcn", (), 2, "palette")
+    with pytest.raises(InputError, match="a network of the kind of srresnet, not of espcn"):
+        find_network("espcn", [FILES["srresnet", 4, "clean"]])
 
 
 @pytest.mark.parametrize("border, psnr, ssim", [(2, 31.52139853, 0.73938048), (4, 31.52175703, 0.73848793)])
@@ -244,12 +227,14 @@ def test_metrics_equal_scikit_images(border, psnr, ssim):
     assert metrics.psnr(clean, clean, border=border) == np.inf
 
 
-def test_bicubic_is_pillows():
-    low = photo(12, 10)
-    expected = np.asarray(Image.fromarray(low).resize((40, 48), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(resized(low, (48, 40)), expected)
-
-
-def test_reading_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"none\.png: no such file"):
-        read_picture(tmp_path / "none.png")
+def test_frechet_distance_is_exact_and_symmetric():
+    """Against its trace in closed form for diagonal covariances, in as many directions as images have features."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=[80, 60])
+    a = np.linalg.svd(a - a.mean(0), full_matrices=False)[0] * np.sqrt(79)  # whitened: its covariance is the identity
+    spread = np.geomspace(1e-4, 1e2, 60)
+    assert metrics.frechet_distance(a, a * spread) == pytest.approx(((1 - spread) ** 2).sum(), rel=1e-9)
+    b, c = rng.normal(size=[2, 80, 60])
+    c = c * spread @ np.linalg.qr(rng.normal(size=[60, 60]))[0]
+    assert metrics.frechet_distance(b, c) == pytest.approx(metrics.frechet_distance(c, b), rel=1e-10)
+    assert metrics.frechet_distance(b, b) == pytest.approx(0, abs=1e-6)

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from src import transfer
 from src.config import InputError
-from src.transfer import File, Unavailable, fetch, inside
+from src.weights import transfer
+from src.weights.transfer import File, Unavailable, fetch, inside
 from tests.server import serving
 
 BODY = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()

@@ -3,7 +3,7 @@ import pytest
 
 from src import utils
 from src.config import InputError
-from src.metrics import frechet_distance
+from src.measuring.metrics import frechet_distance
 
 
 def test_quantizing_palette_colours_is_the_identity():
@@ -31,32 +31,6 @@ def test_dequantize_rounds_and_refuses_foreign_tokens():
     np.testing.assert_array_equal(image[1, 0], [128, 191, 96])
     with pytest.raises(InputError, match="palette has 3"):
         utils.color_dequantize(np.array([0, 1, 2, 3]), clusters, 2)
-
-
-@pytest.mark.parametrize(
-    "array, message",
-    [
-        (np.zeros([5, 4], np.float32), "shape"),
-        (np.zeros([5, 3], np.int64), "int64"),
-        (np.full([5, 3], 200.0), "-1..1"),
-        (np.full([5, 3], np.nan), "-1..1"),
-        (np.zeros([5, 3], np.float32), "5 colours but the model has 6"),
-    ],
-)
-def test_bad_palettes(array, message, tmp_path):
-    np.save(tmp_path / "p.npy", array)
-    with pytest.raises(InputError, match=message):
-        utils.load_clusters(tmp_path / "p.npy", 6)
-
-
-def test_arrays_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        utils.load_array(tmp_path / "a.npy")
-    np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
-    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01")
-    for name in ("o.npy", "cut.npy"):
-        with pytest.raises(InputError, match=f"{name}: not a readable .npy"):
-            utils.load_array(tmp_path / name)
 
 
 def test_iter_data_keeps_the_last_partial_batch():

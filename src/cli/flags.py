@@ -1,0 +1,93 @@
+"""Flags that several scripts share, and what they stand for."""
+
+from src.cli.parser import natural, non_negative, positive, region, share
+from src.config import DOWNLOADS, InputError
+
+CHECKPOINT = {"ckpt_path", "color_cluster_path"}
+DEVICES = {"n_gpu", "n_cpu"}
+SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
+SAMPLING |= {"batch_size", "save_tokens"}
+
+
+def add_checkpoint_flags(group):
+    """The flags CHECKPOINT, which `find_checkpoint` and `load_palette` read."""
+    group.add_argument("--ckpt_path", help="checkpoint; default: newest in downloads, else the bundled one")
+    group.add_argument("--color_cluster_path", help="palette; default: the one beside the checkpoint")
+
+
+def add_dtype_flag(group):
+    choices = ["float32", "bfloat16", "float16"]
+    group.add_argument("--dtype", choices=choices, default="float32", help="of the products; all else stays float32")
+
+
+def add_device_flags(p):
+    """The flags DEVICES, which `find_devices` reads, in a group of their own, which is returned."""
+    group = p.add_argument_group("parallelism")
+    group.add_argument("--n_gpu", type=positive, help="GPUs to use; default: all, else the CPU as one device")
+    group.add_argument("--n_cpu", type=positive, help="without GPUs: let the CPU stand for so many devices")
+    return group
+
+
+def add_sampling_flags(group):
+    """The flags SAMPLING, which `src.cli.drawing.draw` reads beside --seed and --save_dir."""
+    group.add_argument("--image", nargs="+", metavar="PHOTO", help="images or folders of them to complete")
+    keep = group.add_mutually_exclusive_group()
+    keep.add_argument("--keep_rows", type=natural, metavar="N", help="rows of a photo to keep; default: half")
+    keep.add_argument("--keep_pixels", type=natural, metavar="N", help="pixels to keep, in reading order")
+    group.add_argument("--crop", type=region, metavar="X,Y,W,H", help="part of a photo to take; default: the centre")
+    bands = "keep a photo whole, between two bands; default: white ones"
+    group.add_argument("--pad", metavar="COLOUR", nargs="?", const="white", help=bands)
+    group.add_argument("--n_samples", type=positive, default=16, help="images, or completions of each photo")
+    group.add_argument("--temperature", type=non_negative, default=1.0, help="below 1 sharpens; 0: the likeliest")
+    group.add_argument("--top_k", type=positive, help="draw among so many likeliest colours")
+    group.add_argument("--top_p", type=share, help="draw among the likeliest colours of this probability together")
+    group.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
+    group.add_argument("--save_tokens", metavar="FILE.npy", help="write the tokens, too")
+
+
+def find_devices(args):
+    """The `tf.distribute` strategy that the flags ask for; before any TensorFlow operation has run."""
+    from src.devices import make_strategy
+
+    return make_strategy(args.n_gpu, args.n_cpu)
+
+
+def find_checkpoint(args):
+    """The checkpoint that --ckpt_path names, or that of the run in --save_dir, else the newest; a line says which."""
+    from src.weights.checkpoint import checkpoint_prefix, default_checkpoint, run_checkpoint
+
+    if args.ckpt_path:
+        return checkpoint_prefix(args.ckpt_path)
+    prefix = run_checkpoint(args.save_dir) if "save_dir" in args.given else None
+    prefix = prefix or default_checkpoint(DOWNLOADS)
+    print(f"checkpoint: {prefix}", flush=True)
+    return prefix
+
+
+def find_data_path(args):
+    """The data set that --data_path names, else the newest, and a line says which."""
+    from src.data.tokens import default_data_path
+
+    if args.data_path:
+        return args.data_path
+    path = default_data_path(DOWNLOADS)
+    print(f"data: {path}", flush=True)
+    return path
+
+
+def find_palette(args, prefix):
+    """The file of the palette that --color_cluster_path names, else of the one beside the checkpoint, or None."""
+    from src.weights.checkpoint import palette_beside
+
+    try:
+        return args.color_cluster_path or palette_beside(prefix)
+    except InputError:
+        return None
+
+
+def load_palette(args, prefix, n_vocab):
+    """The palette that --color_cluster_path names, else the one beside the checkpoint: [n_vocab, 3] in -1..1."""
+    from src.data.palettes import load_clusters
+    from src.weights.checkpoint import palette_beside
+
+    return load_clusters(args.color_cluster_path or palette_beside(prefix), n_vocab)

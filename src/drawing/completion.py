@@ -1,0 +1,123 @@
+"""Completing photographs: what is given of them, and the files that show what became of it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.config import HParams, InputError
+from src.data.images import read_image, square, write_png
+from src.data.sheets import enlarged, sheet
+from src.drawing.samples import tile_scale, write_pictures
+from src.drawing.sampling import Sampler, SamplingOptions
+from src.files import unique
+from src.utils import color_dequantize, color_quantize
+
+UNKNOWN = 160, 176, 200  # the colour of what the model was not given
+
+
+@dataclasses.dataclass(frozen=True)
+class CompletionOptions:
+    """What is kept of a photograph.
+
+    Args:
+        keep_rows: of the model's resolution; half of them where neither this nor `keep_pixels` is given.
+        keep_pixels: in reading order.
+        crop: x, y, width and height of the part to take; the square in its centre is used.
+        pad: colour of the bands that make a whole photograph square, instead of the square in its centre.
+    """
+
+    keep_rows: int | None = None
+    keep_pixels: int | None = None
+    crop: tuple[int, int, int, int] | None = None
+    pad: str | None = None
+
+    def given(self, hparams: HParams) -> int:
+        """How many positions are given.
+
+        Raises:
+            InputError: all of them, so that nothing is left to draw.
+        """
+        n_px, total = hparams.n_px, hparams.n_positions
+        if self.keep_pixels is not None:
+            field, value, given, most = "keep_pixels", self.keep_pixels, self.keep_pixels, total - 1
+        else:
+            value = n_px // 2 if self.keep_rows is None else self.keep_rows
+            field, given, most = "keep_rows", value * n_px, n_px - 1
+        if given >= total:
+            raise InputError(f"`{field}` {value}: the model draws {n_px}x{n_px}; keep at most {most}")
+        return given
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Photos:
+    """Photographs as a model sees them.
+
+    Attributes:
+        names: of their files, without the ending, each once.
+        originals: uint8 [n, tile, tile, 3], in the size of a sheet's tile.
+        tokens: [n, n_px * n_px].
+        clusters: the palette [colours, 3] in -1..1.
+    """
+
+    names: list[str]
+    originals: np.ndarray
+    tokens: np.ndarray
+    clusters: np.ndarray
+
+    @classmethod
+    def read(cls, paths: Sequence[Path], clusters: np.ndarray, n_px: int, options: CompletionOptions) -> "Photos":
+        """Read image files.
+
+        Raises:
+            InputError: a file cannot be read, or the crop is not inside it.
+        """
+        photos = [read_image(path, options.crop) for path in paths]
+        small = np.stack([square(photo, n_px, pad=options.pad) for photo in photos])
+        tokens = color_quantize(small / np.float32(127.5) - 1, clusters).numpy().reshape(len(photos), -1)
+        originals = np.stack([square(photo, n_px * tile_scale(n_px), pad=options.pad) for photo in photos])
+        return cls(unique([Path(path).stem for path in paths]), originals, tokens, clusters)
+
+
+def complete(
+    sampler: Sampler,
+    photos: Photos,
+    given: int,
+    n_samples: int,
+    options: SamplingOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Draw what follows the first `given` positions of every photograph, `n_samples` times: tokens [n, n_samples, s].
+
+    Completion i of a photograph depends on the seed, i, and what is given of it alone.
+    """
+    n = len(photos.tokens)
+    prefix = photos.tokens[:, :given].repeat(n_samples, axis=0)
+    images = np.tile(np.arange(n_samples), n)
+    return sampler.draw(options=options, prefix=prefix, images=images, progress=progress).reshape(n, n_samples, -1)
+
+
+def write_completions(folder: str | Path, photos: Photos, given: int, tokens: np.ndarray):
+    """For every photograph write NAME_completion_0.png, ... and the sheet NAME_completions.png.
+
+    A sheet shows the original, the photograph in the model's palette, what the model was given, and the completions.
+
+    Args:
+        tokens: [n, n_samples, s], as from `complete`.
+
+    Returns:
+        The paths of the PNGs, and those of the sheets.
+    """
+    folder, n_px, paths, sheets = Path(folder), int(tokens.shape[2] ** 0.5), [], []
+    known = color_dequantize(photos.tokens, photos.clusters, n_px)
+    for name, original, reduced, drawn in zip(photos.names, photos.originals, known, tokens):
+        pictures = color_dequantize(drawn, photos.clusters, n_px)
+        shown = np.where(np.arange(n_px**2).reshape(n_px, n_px, 1) < given, reduced, np.uint8(UNKNOWN))
+        tiles = enlarged(np.stack([reduced, shown, *pictures]), tile_scale(n_px))
+        paths += write_pictures(folder, f"{name}_completion", pictures)
+        sheets.append(folder / f"{name}_completions.png")
+        captions = ["original", "in the palette", "given", *(str(i) for i in range(len(pictures)))]
+        tiles = np.stack([original, *tiles])
+        write_png(sheets[-1], sheet(tiles, columns=min(len(tiles), 10), captions=captions))
+    return paths, sheets

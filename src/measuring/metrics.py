@@ -1,0 +1,63 @@
+"""Figures of quality. Each names its protocol."""
+
+import numpy as np
+import tensorflow as tf
+
+from src.config import InputError
+
+# RGB in 0..1 to Y, Cb, Cr of ITU-R BT.601 in 0..255 with Y in 16..235: the luma that the papers score
+YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Y of a uint8 RGB image [..., 3] as float64 [...] in 16..235, unrounded."""
+    return np.asarray(image) / 255.0 @ YCBCR[0] + YCBCR_OFFSET[0]
+
+
+def compared(a, b, border, channel):
+    """Two uint8 images [h, w, 3] as float64 [h, w, c] in 0..255 without a border, luma (`y`) or all three (`rgb`)."""
+    a, b = (luma(x)[..., None] if channel == "y" else np.asarray(x, np.float64) for x in (a, b))
+    if a.shape != b.shape:
+        raise InputError(f"images of {a.shape[:2]} and {b.shape[:2]} pixels cannot be compared")
+    inner = slice(border, -border or None)
+    return a[inner, inner], b[inner, inner]
+
+
+def mse(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> float:
+    """Mean squared error of two uint8 images [h, w, 3], values in 0..255, `border` pixels cut off on every side."""
+    a, b = compared(a, b, border, channel)
+    return float(np.mean((a - b) ** 2))
+
+
+def psnr(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> float:
+    """Peak signal-to-noise ratio in dB, peak 255, of two uint8 images [h, w, 3] (see `mse`); infinite where equal."""
+    error = mse(a, b, border=border, channel=channel)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def ssim(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> float:
+    """Structural similarity (Wang et al. 2004) of two uint8 images [h, w, 3]: Gaussian window 11, sigma 1.5, peak 255.
+
+    Not a number where fewer than 11 pixels are left inside the border.
+    """
+    a, b = (tf.constant(x, tf.float32) for x in compared(a, b, border, channel))
+    return float(tf.image.ssim(a, b, max_val=255)) if min(a.shape[:2]) >= 11 else float("nan")
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance of two sets of features, each [n, f] taken as a Gaussian (Heusel et al. 2017; any features).
+
+    |mean_a - mean_b|^2 + trace(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)); 0 for equal sets, no unit.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root_a = square_root(cov_a)
+    roots = np.sqrt(np.clip(np.linalg.eigvalsh(root_a @ cov_b @ root_a), 0, None))  # symmetric, as exact as can be
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * roots.sum())
+
+
+def square_root(covariance):
+    """The symmetric matrix [f, f] whose product with itself is a covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

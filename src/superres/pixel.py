@@ -1,0 +1,104 @@
+"""Training an upscaling network on pixels: validation PSNR after every epoch, early stopping."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from src.measuring.metrics import psnr
+from src.superres.files import save_network
+from src.superres.network import Network
+from src.superres.perceptual import squared_distance
+from src.superres.photographs import ImagePair, TrainingData
+from src.superres.soap import Soap
+from src.superres.upscaler import Upscaler, cut
+from src.training.loop import Figures, Task
+
+WARMUP = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelRecipe:
+    """How a network is trained on pixels.
+
+    The learning rate rises over the first WARMUP steps, then falls along a cosine to zero after the last epoch.
+    """
+
+    optimizer: str = "soap"  # or adam
+    lr: float = 0.003
+    epochs: int = 80
+    steps: int = 256  # an epoch
+    n_batch: int = 16
+    patience: int = 30  # epochs without a better validation PSNR
+
+    def make_optimizer(self, precision: str) -> keras.optimizers.Optimizer:
+        total = self.epochs * self.steps
+        warmup = min(WARMUP, total // 10)
+        rate = keras.optimizers.schedules.CosineDecay(0.0, total - warmup, warmup_target=self.lr, warmup_steps=warmup)
+        return scaled({"soap": Soap, "adam": keras.optimizers.Adam}[self.optimizer](rate), precision)
+
+
+def scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
+    """The optimizer, behind a loss scale for networks that compute in float16, whose small gradients vanish."""
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+
+
+def mean_psnr(upscaler: Upscaler, pairs: list[ImagePair]) -> float:
+    """PSNR of luma in dB, `scale` border pixels cut off, averaged over pairs (low, high) of uint8 images."""
+    return float(np.mean([psnr(upscaler(low[None])[0], high, border=upscaler.scale) for low, high in pairs]))
+
+
+def inner(y: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """The middle of y [b, h, w, c], as large as `high`: without what a padded network makes of the margin."""
+    return cut(y, (y.shape[1] - high.shape[1]) // 2)
+
+
+class PixelTask(Task):
+    """A network that learns to lower the mean squared error of its pixels; the best one is kept in a file.
+
+    Attributes:
+        best: the highest validation PSNR so far, in dB.
+        waited: epochs since then.
+    """
+
+    def __init__(self, net: Network, data: TrainingData, recipe: PixelRecipe, path: Path):
+        """Under the run's strategy; `path` is the file of the best network."""
+        self.net, self.data, self.recipe, self.path = net, data, recipe, path
+        self.upscaler, self.optimizer = Upscaler(net), recipe.make_optimizer(net.precision)
+        self.optimizer.build(net.trainable_variables)
+        self.best = tf.Variable(-np.inf, dtype=tf.float64, trainable=False)
+        self.waited = tf.Variable(0, trainable=False)
+        self.steps = recipe.epochs * recipe.steps
+        self.trackables = {"net": net, "optimizer": self.optimizer, "best": self.best, "waited": self.waited}
+        self.signature = data.pairs.signature(recipe.n_batch)
+
+    def batches(self, first: int) -> Iterator[tuple[np.ndarray, ...]]:
+        return self.data.pairs.batches(self.recipe.n_batch, first, self.steps)
+
+    def update_at(self, step: int) -> Callable[..., dict[str, tf.Tensor]]:
+        return self.update
+
+    def update(self, low: tf.Tensor, high: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Move the network once down the gradient of its error on one replica's share of a batch."""
+        with tf.GradientTape() as tape:
+            errors = squared_distance(inner(self.net(low, training=True), high), high)
+            loss = tf.reduce_sum(errors) / self.recipe.n_batch  # the optimizer sums gradients over replicas
+            aim = self.optimizer.scale_loss(loss)
+        variables = self.net.trainable_variables
+        self.optimizer.apply(tape.gradient(aim, variables), variables)
+        return {"loss": loss}
+
+    def validate(self) -> Figures:
+        return {"psnr": mean_psnr(self.upscaler, self.data.valid)}
+
+    def validated(self, step: int, figures: Figures) -> bool:
+        """Keep the network if it is the best so far; True after too many epochs without a better one."""
+        better = figures["psnr"] > self.best
+        self.waited.assign(0 if better else self.waited + 1)
+        if better:
+            self.best.assign(figures["psnr"])
+            save_network(self.path, self.net)
+        return bool(self.waited >= self.recipe.patience)

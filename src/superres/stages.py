@@ -1,0 +1,148 @@
+"""Training in a run folder: on pixels (ESPCN, SRResNet), and from there on against a discriminator (SRGAN)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from src.config import InputError
+from src.measuring import metrics
+from src.superres.adversarial import AdversarialTask, GanRecipe, Keepsakes
+from src.superres.bundled import bundled_file
+from src.superres.files import load_mean
+from src.superres.network import Network
+from src.superres.pairs import resized
+from src.superres.photographs import DataOptions, TrainingData, load_data
+from src.superres.pixel import PixelRecipe, PixelTask
+from src.superres.srgan import Generator
+from src.training.loop import Figures, Intervals, Task, train
+from src.training.runs import RunFolder, plot_log
+
+
+@dataclasses.dataclass(frozen=True)
+class Reports:
+    """Who hears of a training.
+
+    Attributes:
+        line: called with how a run goes on.
+        skipped: called with the error of each photograph that cannot be read.
+        figures: called with a step and figures such as `{"loss/train": 0.01}`.
+        progress: called with the steps done and all steps.
+    """
+
+    line: Callable[[str], None] = lambda line: None
+    skipped: Callable[[InputError], None] = lambda error: None
+    figures: Callable[[int, Figures], None] = lambda step, figures: None
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The file of a trained network, and its PSNR in dB beside bicubic's on so many validation photographs."""
+
+    path: Path
+    psnr: float
+    bicubic: float
+    photographs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """Where a training runs: `save_dir`/NAME_xN is its folder, `weights` the files that it starts from, if any."""
+
+    save_dir: str | Path
+    weights: tuple[str, ...] = ()
+    strategy: tf.distribute.Strategy = dataclasses.field(default_factory=tf.distribute.get_strategy)
+    reports: Reports = Reports()
+
+
+def train_on_pixels(net: Network, options: DataOptions, recipe: PixelRecipe, session: Session) -> Trained:
+    """Train a network, made under the session's strategy, until its validation PSNR no longer rises.
+
+    Raises:
+        InputError: unsuitable photographs or `weights`, or the folder holds another run.
+    """
+    data = load_data(options, net, session.reports.skipped)
+    if session.weights:
+        start_from(session.weights, net)
+    run = open_run(net, data, recipe, session)
+    with session.strategy.scope():
+        task = PixelTask(net, data, recipe, run.path / "best.keras")
+    learn(task, run, recipe, session)
+    return finish(run, task.path, float(task.best.numpy()), net.scale, data)
+
+
+def train_against_discriminator(
+    net: Generator,
+    options: DataOptions,
+    recipe: GanRecipe,
+    session: Session,
+    keep_every: int = 50,
+    picture_every: int = 10,
+) -> Trained:
+    """Train a generator, made under the session's strategy, against a new discriminator.
+
+    Args:
+        keep_every, picture_every: epochs, as for `Keepsakes`.
+
+    Raises:
+        InputError: unsuitable photographs, no weights for the content loss, or the folder holds another run.
+    """
+    data = load_data(options, net, session.reports.skipped)
+    with session.strategy.scope():
+        folder = Path(session.save_dir) / run_name(net)
+        task = AdversarialTask(net, data, recipe, Keepsakes(folder, keep_every, picture_every))
+    learn(task, run := open_run(net, data, recipe, session), recipe, session)
+    return finish(run, run.path / "last.keras", float(task.psnr.numpy()), net.scale, data)
+
+
+def starting_generator(save_dir: str | Path, weights: Sequence[str], dtype: str) -> tuple[Generator, tuple[str, ...]]:
+    """What the adversarial stage starts from, and its files: `weights`, else the newest SRResNet, else the bundled one.
+
+    Raises:
+        InputError: not a generator.
+    """
+    trained = Path(save_dir) / "srresnet_x4" / "best.keras"
+    paths = tuple(weights) or (str(trained if trained.exists() else bundled_file("srresnet")),)
+    net = load_mean(paths)
+    if not isinstance(net, Generator):
+        raise InputError(f"`weights` {paths[0]}: not a generator; train one on pixels first")
+    return net.copy_with(name="srgan", dtype=dtype), paths
+
+
+def start_from(paths: Sequence[str], net: Network):
+    """Give a network the weights of the same network in a file, or their mean in several."""
+    trained = load_mean(paths, net.scale)
+    if trained.architecture() != net.architecture():
+        raise InputError(f"`weights` {paths[0]}: another network than the one to be trained")
+    net.set_weights(trained.get_weights())
+
+
+def run_name(net):
+    return f"{net.name}_x{net.scale}"
+
+
+def open_run(net: Network, data: TrainingData, recipe: PixelRecipe | GanRecipe, session: Session) -> RunFolder:
+    """The folder of a run, found again by all that decides its result."""
+    start = {"weights": list(session.weights), "dtype": net.precision}
+    parts = {"network": net.architecture(), "start": start, "recipe": asdict(recipe), "data": data.description}
+    run = RunFolder(Path(session.save_dir) / run_name(net), parts)
+    if run.note:
+        session.reports.line(run.note)
+    return run
+
+
+def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: Session) -> int:
+    """The loop, with a report, a validation and a state after every epoch."""
+    epoch = Intervals(*[recipe.steps] * 3)
+    return train(task, run, session.strategy, epoch, session.reports.figures, session.reports.progress)
+
+
+def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
+    """Plot a run, and compare what it reached to bicubic."""
+    scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
+    plot_log(run.path / "log.png", run.path / "log.jsonl")
+    return Trained(path, psnr, float(np.mean(scores)), len(data.valid))

@@ -1,0 +1,35 @@
+"""The library installed into another folder, and used from there."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, run_command
+
+USE = """
+from src.cli.process import import_tensorflow
+import_tensorflow()
+from src.config import BUNDLED
+from src.drawing.sampling import Sampler
+from src.weights.checkpoint import load_model
+model = load_model(BUNDLED)
+print(Sampler(model).draw(prefix=[[0] * 783]).shape, BUNDLED)
+"""
+
+
+@pytest.mark.slow
+def test_installed_library_draws_from_another_folder(tmp_path):
+    copy, installed = tmp_path / "copy", tmp_path / "installed"  # setuptools writes into the folder that it builds
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "src", "pretrained"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in ["pyproject.toml", "requirements.txt", *filter(None, names)]:
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
+    run_command("-m", "pip", "install", "--quiet", "--no-deps", "--target", installed, copy)
+    assert not list(installed.glob("*.py"))
+    used = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True
+    )
+    assert used.stdout.startswith(f"(1, 784) {installed}"), used.stderr
