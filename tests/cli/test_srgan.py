@@ -51,6 +51,7 @@ def train(folder, *flags):
     return srgan.main(["--train", str(folder / "photos"), "--save_dir", str(folder / "save"), *flags])
 
 
+@pytest.mark.slow
 def test_both_stages(folder, capsys):
     """Everything else about them stands in tests/unit/test_stages.py."""
     train(folder, *SMALL, "--blocks", "1")
@@ -78,6 +79,7 @@ def test_two_devices_train_as_one(stage, folder):
     assert logs[0] == pytest.approx(logs[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_without_imagenet_weights_it_says_how_to_supply_them(folder, capsys, monkeypatch):
     save_network(folder / "small.keras", Generator(blocks=1))
     flags = [

@@ -260,7 +260,7 @@ def test_the_discriminator_learns_alone_during_its_head_start():
     assert len(kernels) == 2 * 8  # of the discriminator's eight, for real and generated images
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_mixed_precision_trains_and_is_kept_in_float32(precision, tmp_path):
     task, pair = make_gan(Generator(blocks=1, dtype=precision)), batch()
     assert keras.config.dtype_policy().name == "float32"  # of the process, which a run leaves alone
