@@ -24,7 +24,7 @@ COMMANDS = list(dict.fromkeys(command for line in FOUND for command in re.split(
 SMALL = {  # what makes a command quick, behind its own flags
     "dataset.py": ["--save_dir", "encoded"],
     "run.py --sample": ["--n_samples", "2"],
-    "run.py --train": ["--n_px", "28", "--n_embd", "8", "--n_layer", "1", "--steps", "2", "--n_sub_batch", "2", "--n_batch", "2"],
+    "run.py --train": ["--n_px", "28", "--n_embd", "8", "--n_layer", "1", "--steps", "2", "--n_sub_batch", "2"],
     "run.py --eval": ["--n_sub_batch", "32"],
     "sample.py": ["--n_samples", "2"],
     "espcn.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8"],
