@@ -5,9 +5,8 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from src.cli.drawing import draw
-
 from src.cli import flags
+from src.cli.drawing import draw
 from src.cli.parser import Parser, above_zero, natural, options, positive, unit_interval
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run, show_figures
 from src.config import SAVE_DIR, SIZES, HParams, InputError
