@@ -3,10 +3,11 @@
 Keys and values [c, n, m, e] lie in c chunks of m positions (n: images * heads); those in use are a slice of axis 0,
 which needs no copy.
 
-An image's numbers are the same to the last bit however many images are drawn beside it. On a CPU with AVX-512 (or with
-SSE alone) this holds in float32 because of four choices, each of which says so below: the order in which products are
-summed, the kernel of attention's products, the axis that is summed first, and a norm without a scalar tail. oneDNN's
-kernels for AVX2 and a GPU's take another order for other batches, and there it holds to rounding.
+An image's numbers are the same to the last bit however many images are drawn with it. In float32 on a CPU with AVX-512
+four choices see to that, each explained below: the order in which products are summed, the kernel of attention's
+products, the axis that is summed first, and a norm without a scalar tail. Channels and the positions of a chunk must be
+multiples of 8, since TensorFlow computes what is left over of a vector in another way. oneDNN's kernels for AVX2, those
+for bfloat16 and a GPU's take another order for other batches, and there it holds to rounding.
 """
 
 import itertools
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from src.model import ImageGPT, gelu2, merge_heads, split_heads
 
-CHUNK = 64  # positions, about, in a chunk of the cache: attention reads whole chunks
+CHUNK = 64  # positions, about, in a chunk of the cache: attention reads whole chunks; 32 and 128 were no faster
 ROWS = 256  # of a weight matrix that one product reads: of more, one image's are summed in an order of its own
 
 
@@ -78,9 +79,9 @@ def row_blocks(w: tf.Tensor, rows: int) -> list:
 def project(x: tf.Tensor, blocks: list) -> tf.Tensor:
     """[b, s, f] times a matrix [f, g] in row blocks: [b, s, g].
 
-    oneDNN sums up to 384 (with SSE 256) products of a row in the order of the columns, and more in another order for
-    one row than for several. In blocks of 256, and with the matrix as it is rather than transposed, the order is the
-    same for any number of rows. A single row gains as well: a product of it runs on one core, two of them on two.
+    oneDNN sums up to 384 products of a row in the order of the columns, and more in another order for one row than for
+    several. In blocks of 256, and with the matrix as it is rather than transposed, the order is the same for any number
+    of rows, at no cost that could be measured.
     """
     columns = tf.split(tf.reshape(x, [-1, x.shape[-1]]), [w.shape[0] for w in blocks], axis=1)
     y = [tf.matmul(a, w) for a, w in zip(columns, blocks)]
@@ -112,7 +113,10 @@ def written(cache, new, place, compiled):
 
 
 def eigen_matmul(a, b, *, transpose_b=False):
-    """`tf.matmul` of float32 without oneDNN, which takes 20 to 50 us longer to start: two thirds for a few images."""
+    """`tf.matmul` of float32 without oneDNN, which takes 50 to 100 us longer to start than the product itself.
+
+    A single image of the bundled model is drawn in a third of the time, eight in four fifths.
+    """
     return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=tf.float32, adj_y=transpose_b)
 
 
@@ -131,15 +135,14 @@ def attend(q, k, v, cache, place, compiled):
     return tf.reshape(a, k.shape), cache
 
 
-def cached_block(x, w, caches, place, compiled):
-    """`model.block` of positions [b, s, f] behind caches of the parts of the batch, and the caches with them."""
-    e = caches[0][0].shape[-1]
+def cached_block(x, w, cache, place, compiled):
+    """`model.block` of positions [b, s, f] behind a cache, and the cache with them."""
+    e = cache[0].shape[-1]
     qkv = tf.split(project(norm(x, w.ln_1), w.qkv), 3, axis=2)
-    parts = zip(*(tf.split(split_heads(y, x.shape[2] // e), len(caches)) for y in qkv), caches)
-    done = [attend(*part, place, compiled) for part in parts]
-    x += project(merge_heads(tf.concat([a for a, _ in done], axis=0)), w.c_proj)
+    a, cache = attend(*(split_heads(y, x.shape[2] // e) for y in qkv), cache, place, compiled)
+    x += project(merge_heads(a), w.c_proj)
     x += project(gelu2(project(norm(x, w.ln_2), w.c_fc)), w.mlp_proj)
-    return x, [cache for _, cache in done]
+    return x, cache
 
 
 class Decoder:
@@ -177,20 +180,18 @@ class Decoder:
         wtet = matrix(tf.transpose(params["model/wtet"]))
         return Weights(blocks, tf.convert_to_tensor(params["model/ln_f/g"]), wtet)
 
-    def parts(self, b: int) -> int:
-        """How many caches a batch of b images has in each block: on a CPU two, which its cores work on side by side."""
-        return 2 if b >= 4 and b % 2 == 0 and not self.compiled else 1
-
     def cache_shape(self, b: int) -> list:
-        """The shape [c, n, m, e] of the keys of one part of a batch of b images."""
+        """The shape [c, n, m, e] of a block's keys for a batch of b images."""
         h = self.model.hparams
-        return [self.chunks, b // self.parts(b) * h.n_head, self.size, h.n_embd // h.n_head]
+        return [self.chunks, b * h.n_head, self.size, h.n_embd // h.n_head]
 
     def empty(self, b: int) -> list:
-        """For every block and part a cache of its own: keys and values of zeros."""
+        """For every block keys and values of zeros, none of which share memory."""
         shape, dtype = self.cache_shape(b), self.model.dtype
-        pairs = [[tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True) for _ in "kv"] for _ in range(self.parts(b))]
-        return pairs
+        return [
+            tuple(tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True) for _ in "kv")
+            for _ in range(self.model.hparams.n_layer)
+        ]
 
     def place(self, first, s: int, n: int) -> Place:
         """The `Place` of the positions first..first+s-1, which are one or a whole chunk, in caches of n heads."""
@@ -206,9 +207,9 @@ class Decoder:
         """What the blocks make [b, s, f] of the tokens [b, s] before positions first.., and the caches with them."""
         x = self.model.embed(tokens, first)
         place, kept = self.place(first, x.shape[1], self.cache_shape(x.shape[0])[1]), []
-        for w, parts in zip(weights.blocks, caches):
-            x, parts = self.block(x, w, parts, place, self.compiled)
-            kept.append(parts)
+        for w, cache in zip(weights.blocks, caches):
+            x, cache = self.block(x, w, cache, place, self.compiled)
+            kept.append(cache)
         return x, kept
 
     def prefill(self, tokens: tf.Tensor, given: tf.Tensor, weights: Weights) -> list:
@@ -223,8 +224,7 @@ class Decoder:
             fed = tf.slice(before, tf.stack([0, first]), [n, size])
             return first + size, self.features(fed, first, caches, weights)[1]
 
-        caches = [self.empty(n) for _ in weights.blocks]
-        return tf.while_loop(lambda first, _: first < given, step, [tf.constant(0), caches])[1]
+        return tf.while_loop(lambda first, _: first < given, step, [tf.constant(0), self.empty(n)])[1]
 
     def advance(self, tokens: tf.Tensor, t: tf.Tensor, caches: list, weights: Weights):
         """Logits [b, v] of position t behind tokens [b, n_positions], of which t are known, and the caches with it."""

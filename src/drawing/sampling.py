@@ -222,8 +222,7 @@ class Sampler:
     def inputs(self, prefix, images, seed):
         """Tokens [b, n_positions], zeros behind the prefix, and random numbers of each replica's share of a batch."""
         (n, p), total = prefix.shape, self.model.hparams.n_positions
-        replicas = self.strategy.num_replicas_in_sync
-        rows = [*range(n), *[n - 1] * (-n % (replicas if n < 4 * replicas else 2 * replicas))]  # the last one fills up
+        rows = [*range(n), *[n - 1] * (-n % self.strategy.num_replicas_in_sync)]  # the last one fills up
         u = uniforms(seed, range(n) if images is None else images, total)
         return [self.shares(x[rows]) for x in (np.pad(prefix, [[0, 0], [0, total - p]]), u)]
 

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 import sample
-from src.config import BUNDLED
+from src.config import BUNDLED, InputError
 from src.data import images
 from src.drawing.completion import UNKNOWN
+from src.drawing.samples import newest_samples
 from tests.conftest import DATA, TINY, files, run_command, run_here
 
 GREYS = np.array([0, 51, 102, 153, 204, 255], np.uint8)  # the tiny model's palette
@@ -69,6 +70,36 @@ def test_crop(project):
     Image.fromarray(GREYS[quarters]).save(project / "photo.png")
     drawn = complete(project, "--image", project / "photo.png", "--crop", "30,0,30,20", "--keep_rows", 3)
     assert drawn.shape == (16, 16) and (drawn[:, :12] == 1).all()
+
+
+def test_pad_keeps_a_wide_photo_whole(project):
+    Image.fromarray(GREYS[np.array([[1, 2]]).repeat(20, 0).repeat(20, 1)]).save(project / "photo.png")
+    drawn = complete(project, "--image", project / "photo.png", "--pad", "white", "--keep_rows", 3)
+    assert drawn[0, :12].tolist() == [5, 5, 5, 5, 1, 1, 2, 2, 1, 1, 2, 2]
+    cut = complete(project, "--image", project / "photo.png", "--keep_rows", 3)
+    assert set(cut[0, :12]) == {1, 2}
+
+
+def test_a_folder_of_photos_however_deep(project, photo):
+    deep = project / "photos" / "more"
+    deep.mkdir(parents=True)
+    photo[0].rename(deep / "b.png")
+    Image.fromarray(GREYS[np.zeros([4, 4], int)]).save(project / "photos" / "a.png")
+    drawn = complete(project, "--image", project / "photos", "--n_samples", 1)
+    assert drawn.shape == (2, 16) and not drawn[0, :8].any() and (drawn[1, :8] == photo[1][:8]).all()
+
+
+def test_the_newest_samples_are_what_one_run_wrote(project):
+    folder = project / "out"
+    for n in (3, 2):
+        sample.main([str(f) for f in (*where(project), "--n_samples", n)])
+    assert newest_samples(folder) == [folder / f"sample_{i}.png" for i in range(2)]
+    assert (folder / "sample_2.png").exists()
+    (folder / "sample_1.png").unlink()
+    with pytest.raises(InputError, match=r"sample_1.png: no such file"):
+        newest_samples(folder)
+    with pytest.raises(InputError, match=r"tiny: no samples.json there"):
+        newest_samples(project / "tiny")
 
 
 def test_unconditional_and_run_py_sample_are_the_same(project):
@@ -137,19 +168,15 @@ def test_mistakes_get_one_line_and_change_nothing(damage, flags, code, message, 
     assert files(project) == before
 
 
-@pytest.mark.parametrize("flag", ["--keep_rows", "--keep_pixels", "--crop"])
+@pytest.mark.parametrize("flag", ["--keep_rows", "--keep_pixels", "--crop", "--pad"])
 def test_flags_of_a_photo_need_one(project, capsys, flag):
-    value = {"--crop": "0,0,4,4"}.get(flag, 2)
+    value = {"--crop": "0,0,4,4", "--pad": "white"}.get(flag, 2)
     code, stderr = run_here(sample.main, [*where(project), flag, value], capsys)
     assert code == 1 and stderr == f"sample.py: {flag}: name the photo to complete with --image\n"
 
 
 def test_enlarges_what_it_drew(project):
-    sample.main(
-        [
-            str(x)
-            for x in ["--ckpt_path", project / "tiny", "--n_samples", 2, "--upscale", "espcn", "--save_dir", project]
-        ]
-    )
+    flags = ["--ckpt_path", project / "tiny", "--n_samples", 2, "--upscale", "espcn", "--save_dir", project]
+    sample.main([str(flag) for flag in flags])
     assert [Image.open(project / f"sample_{i}_espcn_x4.png").size for i in range(2)] == [(16, 16)] * 2
     assert (project / "espcn.png").exists()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from src.config import HParams, InputError
 from src.drawing import decoder
 from src.drawing.sampling import Sampler, SamplingOptions, pick, uniforms
 from tests.conftest import TINY, random_model, random_tokens
+
+CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,23 @@ def test_same_images_for_any_batch_size(model):
     np.testing.assert_array_equal(Sampler(model).draw(4, SamplingOptions(seed=5)), drawn[:4])
     assert (Sampler(model).draw(32, SamplingOptions(seed=6)) != drawn).any()
     assert len({row.tobytes() for row in drawn}) == 32
+
+
+@pytest.mark.skipif("avx512f" not in CPU, reason="other kernels sum in another order for other batches")
+def test_same_logits_to_the_last_bit_for_any_batch_size(monkeypatch):
+    """Wide and long enough for sums that TensorFlow would take in another order for one image than for several."""
+    monkeypatch.setattr(decoder, "CHUNK", 16)
+    hparams = HParams(n_px=16, n_embd=512, n_head=4, n_layer=1, n_vocab=512)
+    steps, X, t = Sampler(random_model(hparams)).steps.decoder, random_tokens(16, hparams), tf.constant(255)
+
+    @tf.function(autograph=False, reduce_retracing=False)
+    def logits(tokens):
+        weights = steps.weights()
+        return steps.advance(tokens, t, steps.prefill(tokens, t, weights), weights)[0]
+
+    expected = logits(tf.constant(X)).numpy()
+    for n in (1, 2, 3, 8):
+        np.testing.assert_array_equal(logits(tf.constant(X[-n:])), expected[-n:])
 
 
 @pytest.mark.slow
