@@ -1,5 +1,6 @@
 """One way to run on whatever devices there are: every GPU, a chosen number of them, or the CPU as one replica."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -8,7 +9,7 @@ from src.config import InputError
 
 
 def make_strategy(n_gpu: int | None = None, n_cpu: int | None = None) -> tf.distribute.Strategy:
-    """A `tf.distribute` strategy; to be made before any operation has run.
+    """A `tf.distribute` strategy; the CPU is split before any operation has run or not at all.
 
     Args:
         n_gpu: how many GPUs to use; by default all there are, or the CPU as one device where there is none.
@@ -23,11 +24,23 @@ def make_strategy(n_gpu: int | None = None, n_cpu: int | None = None) -> tf.dist
     if n_cpu is not None and gpus:
         raise InputError(f"`n_cpu` {n_cpu}: there are GPUs here, which are used instead; choose with `n_gpu`")
     if n_cpu and n_cpu > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n_cpu)
+        split_cpu(n_cpu)
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")[: n_cpu or 1]
-    devices = [device.name for device in devices[:n_gpu]]
-    return tf.distribute.OneDeviceStrategy(devices[0]) if len(devices) == 1 else tf.distribute.MirroredStrategy(devices)
+    devices = tuple(device.name for device in devices[:n_gpu])
+    return tf.distribute.OneDeviceStrategy(devices[0]) if len(devices) == 1 else mirrored(devices)
+
+
+@functools.cache
+def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One for all who ask: each counts its collective operations from 1, and two would take them for each other's."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def split_cpu(n: int):
+    """Let the CPU stand for n devices, as it may do already; else to be called before any operation has run."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or []) != n:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n)
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[], Iterator], signature: tuple) -> Iterator:

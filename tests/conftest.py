@@ -16,8 +16,11 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from src.config import HParams  # noqa: E402
+from src.devices import split_cpu  # noqa: E402
 from src.model import ImageGPT  # noqa: E402
 from src.weights.checkpoint import load_model, save_model  # noqa: E402
+
+split_cpu(2)  # so that tests of two devices need no process of their own; all others use the first one
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"

@@ -185,9 +185,9 @@ class Decoder:
         h = self.model.hparams
         return [self.chunks, b * h.n_head, self.size, h.n_embd // h.n_head]
 
-    def empty(self, b: int) -> list:
-        """For every block keys and values of zeros, none of which share memory."""
-        shape, dtype = self.cache_shape(b), self.model.dtype
+    def empty(self, tokens: tf.Tensor) -> list:
+        """For every block keys and values of zeros for images [b, n_positions], none of which share memory."""
+        shape, dtype = self.cache_shape(tokens.shape[0]), self.model.dtype
         return [
             tuple(tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True) for _ in "kv")
             for _ in range(self.model.hparams.n_layer)
@@ -224,7 +224,7 @@ class Decoder:
             fed = tf.slice(before, tf.stack([0, first]), [n, size])
             return first + size, self.features(fed, first, caches, weights)[1]
 
-        return tf.while_loop(lambda first, _: first < given, step, [tf.constant(0), self.empty(n)])[1]
+        return tf.while_loop(lambda first, _: first < given, step, [tf.constant(0), self.empty(tokens)])[1]
 
     def advance(self, tokens: tf.Tensor, t: tf.Tensor, caches: list, weights: Weights):
         """Logits [b, v] of position t behind tokens [b, n_positions], of which t are known, and the caches with it."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import run
 import sample
 from src.config import BUNDLED, InputError
 from src.data import images
@@ -104,12 +105,12 @@ def test_the_newest_samples_are_what_one_run_wrote(project):
 
 def test_unconditional_and_run_py_sample_are_the_same(project):
     flags = ["--n_samples", 5, "--top_k", 3, "--top_p", 0.9, "--temperature", 0.8, "--seed", 7]
-    run_command("sample.py", *where(project), *flags, "--save_tokens", project / "a.npy")
+    drawn = complete(project, *flags)
     first = files(project / "out")
     where_to = ["--ckpt_path", project / "tiny", "--save_dir", project / "again", "--save_tokens", project / "b.npy"]
-    run_command("run.py", "--sample", *where_to, *flags, "--batch_size", 2, "--n_cpu", 2)
+    run.main([str(f) for f in ("--sample", *where_to, *flags, "--batch_size", 2, "--n_cpu", 2)])
     assert files(project / "again") == first and len(first) == 7
-    np.testing.assert_array_equal(np.load(project / "a.npy"), np.load(project / "b.npy"))
+    np.testing.assert_array_equal(np.load(project / "b.npy"), drawn)
 
 
 @pytest.mark.slow

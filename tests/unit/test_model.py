@@ -54,6 +54,7 @@ def test_attention_in_blocks(causal, nd, ns, monkeypatch):
     np.testing.assert_allclose(network.multihead_attn(*tensors, causal=causal), expected, atol=1e-5)
     np.testing.assert_allclose(attention.blockwise_attention(*tensors, causal=causal), expected, atol=1e-5)
 
+    @tf.function
     def summed(*tensors):
         return tf.reduce_sum(attention.blockwise_attention(*tensors, causal=causal) ** 3)
 

@@ -41,7 +41,8 @@ def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatc
     assert whole.shape == (2, 111, 150, c) and whole.dtype == dtype
     upscaler.tile = 16
     np.testing.assert_allclose(upscaler(image).astype(int), whole, atol=1)
-    np.testing.assert_array_equal(upscaler(image[:, ::-1])[1], upscaler(np.stack([image[1, ::-1]] * 3))[2])
+    alone = upscaler(np.stack([image[1, ::-1]] * 3))[2].astype(int)
+    np.testing.assert_allclose(upscaler(image[:, ::-1])[1], alone, atol=1)
     flat = upscaler(np.full([1, 9, 9, c], 100, dtype))
     np.testing.assert_array_equal(flat[0, :3, :3], flat[0, 12:15, 12:15])
 
