@@ -90,7 +90,9 @@ def fetch(files: Iterable[File], *, n_parallel: int = 4, progress: Callable[[int
     """
     waiting, errors, stop = queue.SimpleQueue(), [], threading.Event()
     for file in files:
-        if not file.path.exists():
+        if file.path.exists():
+            file.facts.unlink(missing_ok=True)  # of a run that was killed in between
+        else:
             waiting.put(file)
     tally = Tally(progress)
 

@@ -117,6 +117,16 @@ def test_faults_at_random(bucket, tmp_path):
     arrived(tmp_path / "igpt-s", bucket)
 
 
+def test_what_a_killed_run_left_beside_a_whole_file_is_cleared_away(bucket, tmp_path):
+    with serving(bucket) as server:
+        flags = ["--model", "s", "--source", "release", "--download_dir", str(tmp_path), "--base_url", server.url]
+        download.main(flags)
+        whole = next((tmp_path / "igpt-s").glob("*data-00011*"))
+        whole.with_name(f"{whole.name}.part.json").write_text("{}")
+        download.main(flags)
+    arrived(tmp_path / "igpt-s", bucket)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_and_started_again(how, bucket, tmp_path):
     size = sum(len(b) for p, b in bucket.items() if not p.startswith("/datasets"))
