@@ -2,7 +2,7 @@
 """Is image i the same image however many are drawn at a time?
 
 Draws images with the bundled model, then draws the end of each again in batches of several sizes, and counts the images
-that differ from those of the first size. A processor without AVX-512 may show some: about one in a thousand.
+that differ from those of the first size. A processor without AVX-512 may show some.
 """
 
 import argparse

@@ -24,6 +24,7 @@ split_cpu(2)  # so that tests of two devices need no process of their own; all o
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
+CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""  # what it can do
 TINY = HParams(n_px=4, n_embd=8, n_head=2, n_layer=2, n_vocab=6)
 
 

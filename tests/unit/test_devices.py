@@ -17,6 +17,10 @@ def test_the_cpu_is_one_device():
     assert make_strategy().num_replicas_in_sync == make_strategy(n_cpu=1).num_replicas_in_sync == 1
 
 
+def test_the_same_devices_have_one_strategy():
+    assert make_strategy(n_cpu=2) is make_strategy(n_cpu=2) and make_strategy(n_cpu=2).num_replicas_in_sync == 2
+
+
 def test_fewer_gpus_than_asked_for():
     with pytest.raises(InputError, match="`n_gpu` 3: there are 0 GPUs here; take fewer, or split the CPU with `n_cpu`"):
         make_strategy(n_gpu=3)

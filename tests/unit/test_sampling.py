@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,7 @@ import tensorflow as tf
 from src.config import HParams, InputError
 from src.drawing import decoder
 from src.drawing.sampling import Sampler, SamplingOptions, pick, uniforms
-from tests.conftest import TINY, random_model, random_tokens
-
-CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+from tests.conftest import CPU, TINY, random_model, random_tokens
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from src.superres.files import load_mean, load_network, save_network
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 from src.superres.upscaler import Upscaler, bicubic
 from src.superres.upscaling import UpscaleOptions, enlarge_files, upscale_paths
-from tests.conftest import photo
+from tests.conftest import CPU, photo
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,8 @@ def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatc
     upscaler.tile = 16
     np.testing.assert_allclose(upscaler(image).astype(int), whole, atol=1)
     alone = upscaler(np.stack([image[1, ::-1]] * 3))[2].astype(int)
-    np.testing.assert_allclose(upscaler(image[:, ::-1])[1], alone, atol=1)
+    rounding = int(dtype == np.uint16 and "avx512f" not in CPU)  # other kernels sum in another order for other batches
+    np.testing.assert_allclose(upscaler(image[:, ::-1])[1], alone, atol=rounding)
     flat = upscaler(np.full([1, 9, 9, c], 100, dtype))
     np.testing.assert_array_equal(flat[0, :3, :3], flat[0, 12:15, 12:15])
 
