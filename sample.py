@@ -29,7 +29,7 @@ def main(argv=None):
     strategy, prefix = flags.find_devices(args), flags.find_checkpoint(args)
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)
-    paths = draw(args, model, flags.load_palette(args, prefix, model.hparams.n_vocab), strategy)
+    paths = draw(args, model, prefix, strategy)
     if args.upscale:
         from src.cli.superres import enlarge
         from src.superres.upscaling import UpscaleOptions

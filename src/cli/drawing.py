@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from src.cli import flags
 from src.cli.parser import options
 from src.cli.process import output_folder, progress_bar
 from src.config import InputError
@@ -9,8 +10,8 @@ from src.config import InputError
 OF_PHOTOS = "keep_rows", "keep_pixels", "crop", "pad"
 
 
-def draw(args, model, clusters, strategy):
-    """Draw what the flags ask for and write PNGs, sheets and tokens: the paths of the single PNGs."""
+def draw(args, model, prefix, strategy):
+    """Draw what the flags ask for with the model of a checkpoint; write PNGs, sheets, tokens: the single PNGs' paths."""
     from src.drawing.samples import list_samples
     from src.drawing.sampling import Sampler, SamplingOptions
 
@@ -20,9 +21,10 @@ def draw(args, model, clusters, strategy):
     if args.save_tokens:
         output_folder(Path(args.save_tokens).parent, "save_tokens")
     sampler = Sampler(model, strategy, n_batch=args.batch_size)
+    clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)
     work = draw_completions if args.image else draw_samples
     paths = work(args, sampler, clusters, options(SamplingOptions, args))
-    list_samples(args.save_dir, paths, seed=args.seed)
+    list_samples(args.save_dir, paths, checkpoint=str(prefix), seed=args.seed)
     return paths
 
 

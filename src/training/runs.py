@@ -28,7 +28,7 @@ class RunFolder:
         done: whether the training has been ended by its validation.
 
     Raises:
-        InputError: the folder holds a run with another recipe.
+        InputError: the folder holds a run with another recipe, or one to be made longer that its validation has ended.
     """
 
     def __init__(self, path: str | Path, recipe: dict[str, dict]):
@@ -62,9 +62,18 @@ class RunFolder:
             raise InputError(
                 f"{path}: the run in this folder has other settings ({listed}); give the same, or another `save_dir`"
             )
+        if longer and self.was_ended():
+            raise InputError(
+                f"{self.path}: the validation has ended this run, so it cannot be made longer; give another `save_dir`"
+            )
         if longer:
             self.note = f"extended from {', '.join(longer)}; the learning rate follows the longer schedule from here"
             write_json(path, recipe)
+
+    def was_ended(self):
+        """Whether the last state is that of a run which its validation has ended."""
+        states = self.states()
+        return bool(tf.train.load_checkpoint(states[max(states)]).get_tensor("done/.ATTRIBUTES/VARIABLE_VALUE"))
 
     def states(self):
         """Steps of the states in the folder to the beginnings of their files' names, in order."""

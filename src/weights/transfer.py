@@ -1,7 +1,5 @@
 """Files over HTTP: several at once, resumed, retried, checked, and in place only when whole."""
 
-import base64
-import hashlib
 import json
 import os
 import queue
@@ -14,8 +12,8 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from src.config import InputError
+from src.weights.answers import CHUNK, Checksum, said
 
-CHUNK = 1 << 20
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 RETRIES = 6  # in a row without a new byte
 PAUSES = [0.5, 1, 2, 4, 8, 16]  # seconds before each
@@ -120,46 +118,6 @@ def fetch(files: Iterable[File], *, n_parallel: int = 4, progress: Callable[[int
         raise
     if errors:
         raise errors[0]
-
-
-class Checksum:
-    """The checksum of what arrives, computed in a thread beside the transfer; `fault` says at the end what is wrong.
-
-    Args:
-        facts: what the server said; without a checksum in it nothing is computed.
-        part, have: a file, and how many of its bytes come first.
-    """
-
-    def __init__(self, facts, part, have):
-        self.name = next((n for n in ("sha256", "md5") if facts.get(n)), None)
-        self.expected, self.part, self.have, self.fault = facts.get(self.name), part, have, None
-        self.chunks = queue.Queue(16)  # bounds the memory where hashing is slower than the network
-        self.thread = threading.Thread(target=self.work, daemon=True)
-
-    def work(self):
-        digest = hashlib.new(self.name)
-        if self.have:
-            with open(self.part, "rb") as f:  # the transfer appends to it meanwhile
-                for start in range(0, self.have, CHUNK):
-                    digest.update(f.read(min(CHUNK, self.have - start)))
-        while chunk := self.chunks.get():
-            digest.update(chunk)
-        if digest.hexdigest() != self.expected:
-            self.fault = f"the {self.name} checksum is {digest.hexdigest()}, the server announces {self.expected}"
-
-    def add(self, chunk):
-        if self.name:
-            self.chunks.put(chunk)
-
-    def __enter__(self):
-        if self.name:
-            self.thread.start()
-        return self
-
-    def __exit__(self, *error):
-        if self.name:
-            self.chunks.put(b"")
-            self.thread.join()
 
 
 class Transfer:
@@ -274,18 +232,3 @@ class Transfer:
         """Forget a part that cannot be continued."""
         self.file.part.unlink(missing_ok=True)
         self.file.facts.unlink(missing_ok=True)
-
-
-def said(response):
-    """What a server says of a whole file: `version` and `size`, and where it does `md5` or the hub's `sha256`."""
-    etag = response.headers.get("ETag", "W/")
-    facts = {"version": response.headers.get("Last-Modified") if etag.startswith("W/") else etag, "size": None}
-    if response.headers.get("Content-Length", "").isdigit():
-        facts["size"] = int(response.headers["Content-Length"])
-    if response.headers.get("Content-MD5"):
-        facts["md5"] = base64.b64decode(response.headers["Content-MD5"]).hex()
-    for answer in (*response.history, response):  # the hub tells it where it redirects
-        linked = answer.headers.get("X-Linked-ETag", "").strip('"')
-        if len(linked) == 64:
-            facts["sha256"] = linked.lower()
-    return facts

@@ -74,6 +74,9 @@ def test_sample_writes_images_and_the_same_again(project):
     first = files(folders[0])
     assert sorted(map(str, first)) == [*(f"sample_{i}.png" for i in range(5)), "samples.json", "samples.png"]
     assert all(files(folder) == first for folder in folders[1:])
+    listed = json.loads((folders[0] / "samples.json").read_text())
+    assert listed.pop("files") == [f"sample_{i}.png" for i in range(5)]
+    assert listed == {"checkpoint": str(project / "tiny/model.ckpt-1"), "seed": 42}
     image = np.asarray(Image.open(folders[0] / "sample_0.png"))
     assert image.shape == (4, 4, 3)
     assert set(np.unique(image)) <= {0, 51, 102, 153, 204, 255}

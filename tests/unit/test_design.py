@@ -17,6 +17,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "utils",
     "weights.huggingface",
     "weights.checkpoint",
+    "weights.answers",
     "weights.transfer",
     "data.images",
     "data.sheets",
@@ -38,6 +39,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "cli.parser",
     "cli.process",
     "cli.flags",
+    "cli.models",
     "cli.drawing",
     "cli.superres",
 ]

@@ -28,7 +28,7 @@ from src.training.pretraining import (
 from src.training.runs import RunFolder
 from src.weights import checkpoint
 from src.weights.checkpoint import load_model, save_model
-from tests.conftest import ROOT, TINY, random_model, random_tokens
+from tests.conftest import ROOT, TINY, files, random_model, random_tokens
 
 ONE = tf.distribute.get_strategy()
 OFTEN = Intervals(10, 1000, 10)
@@ -256,6 +256,14 @@ def test_a_run_may_be_made_longer(tmp_path):
     assert "from 2 to 3 epochs" in count(tmp_path / "epochs", 10, epochs=3)[1].note
     with pytest.raises(InputError, match="steps 10 -> 12"):  # of an epoch
         count(tmp_path / "epochs", 12, epochs=3)
+
+
+def test_a_run_that_its_validation_has_ended_cannot_be_made_longer(tmp_path):
+    count(tmp_path, 40, last=20)
+    before = files(tmp_path)
+    with pytest.raises(InputError, match="the validation has ended this run, so it cannot be made longer"):
+        count(tmp_path, 60, last=20)
+    assert files(tmp_path) == before
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path):

@@ -1,0 +1,76 @@
+"""Which model run.py's flags mean: one that is there, checked against what they say of it, or a new one."""
+
+from src.cli import flags
+from src.config import SIZES, HParams, InputError
+
+SIZE_FLAGS = {
+    "n_embd": "width",
+    "n_head": "attention heads",
+    "n_layer": "blocks",
+    "n_px": "image height and width in pixels",
+    "n_vocab": "colours",
+}
+
+
+def sizes(args):
+    """The size flags that were given."""
+    return {name: getattr(args, name) for name in SIZE_FLAGS if getattr(args, name) is not None}
+
+
+def new_hparams(args, n_vocab):
+    """The HParams of a new model: --model, the flags given over it, and the palette's number of colours."""
+    fields = {name: getattr(SIZES[args.model or "s"], name) for name in SIZE_FLAGS} | {"n_vocab": n_vocab}
+    return HParams(**fields | sizes(args), bert=args.bert, bert_mask_prob=args.bert_mask_prob)
+
+
+def check_expected(args, hparams, prefix):
+    """Raise InputError where flags that describe a model contradict a checkpoint's, or would have no effect on it."""
+    if args.model:
+        wanted, found = (
+            {n: getattr(h, n) for n in ("n_embd", "n_head", "n_layer")} for h in (SIZES[args.model], hparams)
+        )
+        if wanted | sizes(args) != found | sizes(args):
+            raise InputError(f"{prefix}: `model` {args.model} was given but the checkpoint has {found}; leave it out")
+    if args.bert and not hparams.bert:
+        raise InputError(f"{prefix}: `bert` was given but this checkpoint is autoregressive; leave it out")
+    if args.clf and not hparams.classes:
+        raise InputError(f"{prefix}: `clf` was given but this checkpoint has no model/clf/wclf; leave it out")
+    check_masks(args, hparams)
+
+
+def check_masks(args, hparams):
+    """Raise InputError where flags of BERT's masks were given for an autoregressive model."""
+    if "bert_mask_prob" in args.given and not hparams.bert:
+        raise InputError("`bert_mask_prob`: an autoregressive model has no masks; leave it out, or give `bert`")
+    if "seed" in args.given and not (hparams.bert or args.train or args.sample):
+        raise InputError("`seed`: nothing is drawn in evaluating an autoregressive model; leave it out")
+
+
+def load(args):
+    """The model that the flags name, and its prefix."""
+    from src.weights.checkpoint import load_model, run_checkpoint
+
+    if "save_dir" in args.given and not (args.train or args.sample or run_checkpoint(args.save_dir)):
+        raise InputError(f"`save_dir` {args.save_dir}: no trained run is there; name a checkpoint with `ckpt_path`")
+    prefix = flags.find_checkpoint(args)
+    model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
+    check_expected(args, model.hparams, prefix)
+    return model, prefix
+
+
+def planned(args):
+    """What the flags ask --train for: HParams, palette, and the checkpoint to start from or None."""
+    from src.data.palettes import load_clusters
+    from src.weights import checkpoint
+
+    palette = args.color_cluster_path or f"{args.data_path}_clusters.npy"
+    if not args.ckpt_path:
+        if args.clf:
+            raise InputError("`clf`: pre-training makes no classifier; leave it out, or name a checkpoint that has one")
+        hparams = new_hparams(args, len(load_clusters(palette)))
+        check_masks(args, hparams)
+        return hparams, load_clusters(palette, hparams.n_vocab), None
+    prefix = checkpoint.checkpoint_prefix(args.ckpt_path)
+    hparams, _ = checkpoint.open_checkpoint(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
+    check_expected(args, hparams, prefix)
+    return hparams, flags.load_palette(args, prefix, hparams.n_vocab), prefix
