@@ -49,7 +49,7 @@ def commands(folder):
         "24 training steps": ([*train, "26"], [*train, "2"]),
         "ESPCN x4": (["espcn.py", "--upscale", photo], ["espcn.py", "--upscale", spot]),
         "SRGAN x4": (["srgan.py", "--upscale", photo], ["srgan.py", "--upscale", spot]),
-        "20 steps of SRResNet": ([*srresnet, "22"], [*srresnet, "2"]),
+        "80 steps of SRResNet": ([*srresnet, "82"], [*srresnet, "2"]),
         "8 steps of SRGAN": ([*gan, "10"], [*gan, "2"]),
     }
 

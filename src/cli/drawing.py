@@ -11,7 +11,7 @@ OF_PHOTOS = "keep_rows", "keep_pixels", "crop", "pad"
 
 
 def draw(args, model, prefix, strategy):
-    """Draw what the flags ask for with the model of a checkpoint; write PNGs, sheets, tokens: the single PNGs' paths."""
+    """Draw what the flags ask for with the model of a checkpoint; write PNGs, sheets, tokens: the PNGs' paths."""
     from src.drawing.samples import list_samples
     from src.drawing.sampling import Sampler, SamplingOptions
 
