@@ -2,29 +2,18 @@
 """Fetch the 2020 models, their palette, and data sets. Afterwards run.py uses them without further flags."""
 
 import contextlib
+import dataclasses
 import shlex
 import sys
-import zipfile
 
 from src.cli.parser import Parser, positive
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
-from src.config import BUNDLED, DOWNLOADS, InputError
+from src.config import BUNDLED, DOWNLOADS
+from src.weights import addresses
+from src.weights.addresses import BUCKET, HUB, ORIGINALS, SHARDS, STEPS, base_address
 
-BUCKET = "https://openaipublic.blob.core.windows.net/image-gpt"
-HUB = "https://huggingface.co"
-SHARDS = {"s": 32, "m": 32, "l": 64}
-HUB_MODELS = {"s": ("small", 2), "m": ("medium", 1), "l": ("large", 1)}  # name, pull request with the safetensors
-STEPS = [131000, 262000, 524000, 1000000]
-PALETTE = "color-clusters/kmeans_centers.npy"
-MNIST_FILES = [f"{p}-{w}-ubyte.gz" for p in ("train", "t10k") for w in ("images-idx3", "labels-idx1")]
-ORIGINALS = {  # data set: address of its folder, files
-    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist", MNIST_FILES),
-    "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", MNIST_FILES),
-    "div2k": ("https://data.vision.ee.ethz.ch/cvl/DIV2K", ["DIV2K_train_HR.zip", "DIV2K_valid_HR.zip"]),
-}
 ALWAYS = {"download_dir", "base_url", "parallel"}
 READS = {"model": ALWAYS | {"ckpt", "bert", "source"}, "clusters": ALWAYS, "dataset": ALWAYS}
-TOKENS = [f"{split}{array}.npy" for split in ("tr", "va", "te") for array in "XY"]
 
 
 def parse(argv):
@@ -46,31 +35,6 @@ def parse(argv):
     return args
 
 
-def release_files(args, folder):
-    """A model's shards, index and graph and its palette, from the release's bucket."""
-    from src.weights.transfer import File
-
-    base = args.base_url or BUCKET
-    name = f"igpt-{args.model}{'-bert' * args.bert}"
-    n = SHARDS[args.model]
-    endings = [f"data-{i:05d}-of-{n:05d}" for i in range(n)] + ["meta", "index"]
-    stem = f"model.ckpt-{args.ckpt}"
-    files = [File(f"{base}/checkpoints/{name}/{args.ckpt}/{stem}.{e}", folder / name / f"{stem}.{e}") for e in endings]
-    return [File(f"{base}/{PALETTE}", folder / name / "kmeans_centers.npy"), *files]
-
-
-def hub_files(args, folder):
-    """The same model as Hugging Face's folder."""
-    from src.weights.transfer import File
-
-    name, request = HUB_MODELS[args.model]
-    base = f"{args.base_url or HUB}/openai/imagegpt-{name}/resolve"
-    target = folder / f"igpt-{args.model}-hub"
-    main = ["preprocessor_config.json", "config.json"]
-    weights = File(f"{base}/refs%2Fpr%2F{request}/model.safetensors", target / "model.safetensors")
-    return [weights, *(File(f"{base}/main/{f}", target / f) for f in main)]
-
-
 @contextlib.contextmanager
 def transfer_bar():
     """A function of (bytes that have arrived, bytes announced so far) that shows a bar on standard error."""
@@ -86,12 +50,35 @@ def transfer_bar():
 
 
 def fetch(files, args):
-    from src.weights import transfer
+    from src.weights import fetching
 
     for file in files:
         file.path.parent.mkdir(parents=True, exist_ok=True)
     with transfer_bar() as progress:
-        transfer.fetch(files, n_parallel=args.parallel, progress=progress)
+        fetching.fetch(files, n_parallel=args.parallel, progress=progress)
+
+
+def fetch_release(args, folder):
+    """Fetch a checkpoint in the release's format, and its palette; return its folder."""
+    from src.weights.table import shard_sizes
+
+    base, model = base_address(args.base_url, BUCKET), f"{args.model}{'-bert' * args.bert}"
+    place = folder / f"igpt-{model}"
+    index, others = addresses.index_and_shards(place, model, args.ckpt, base)
+    hidden = index if index.is_there() else dataclasses.replace(index, path=place / f".{index.path.name}")
+    fetch([addresses.palette(place, base), hidden], args)
+    fetch(addresses.sized(others, shard_sizes(hidden.path), hidden.path), args)
+    hidden.path.replace(index.path)  # what makes it a checkpoint comes last
+    return place
+
+
+def fetch_from_hub(args, folder):
+    """Fetch the same model as Hugging Face's folder; return it."""
+    place = folder / f"igpt-{args.model}-hub"
+    *others, last = addresses.hub_files(place, args.model, base_address(args.base_url, HUB))
+    fetch(others, args)
+    fetch([last], args)
+    return place
 
 
 def fetch_model(args, folder):
@@ -99,35 +86,33 @@ def fetch_model(args, folder):
     from src.weights.transfer import Unavailable
 
     on_hub = not args.bert and args.ckpt == 1000000
-    sources = {"release": [release_files], "hub": [hub_files]}
-    for source in sources.get(args.source) or [release_files] + [hub_files] * on_hub:
-        files = source(args, folder)
-        try:
-            fetch(files[:-1], args)
-            fetch(files[-1:], args)  # what makes it a checkpoint comes last
-            return files[0].path.parent
-        except Unavailable as error:
-            if source is hub_files or args.source != "auto" or not on_hub:
-                raise
-            print(f"{error}; trying Hugging Face's hub", file=sys.stderr)
+    if args.source == "hub":
+        return fetch_from_hub(args, folder)
+    try:
+        return fetch_release(args, folder)
+    except Unavailable as error:
+        if args.source == "release" or not on_hub:
+            raise
+        print(f"{error}; trying Hugging Face's hub", file=sys.stderr)
+    return fetch_from_hub(args, folder)
 
 
 def fetch_dataset(args, folder):
     """Fetch token files, or originals that are then turned into tokens or unpacked."""
-    from src.weights.transfer import File
+    name = args.dataset
+    if name not in ORIGINALS:
+        fetch(addresses.token_files(folder, name, base_address(args.base_url, BUCKET)), args)
+        return
+    raw = folder / "raw" / name
+    originals = addresses.original_files(raw, name, base_address(args.base_url, ORIGINALS[name]))
+    fetch(originals, args)
+    if name != "div2k":
+        encode(name, raw, folder / name)
+        return
+    from src.weights.archives import unpack
 
-    if args.dataset not in ORIGINALS:
-        base = f"{args.base_url or BUCKET}/datasets"
-        fetch([File(f"{base}/{args.dataset}_{t}", folder / f"{args.dataset}_{t}") for t in TOKENS], args)
-        return
-    base, names = ORIGINALS[args.dataset]
-    raw = folder / "raw" / args.dataset
-    fetch([File(f"{args.base_url or base}/{name}", raw / name) for name in names], args)
-    if args.dataset == "div2k":
-        for name in names:
-            unpack(raw / name)
-        return
-    encode(args.dataset, raw, folder / args.dataset)
+    for file in originals:
+        unpack(file.path)
 
 
 def encode(name, raw, prefix):
@@ -141,19 +126,6 @@ def encode(name, raw, prefix):
         print(f"{prefix}_{split}X.npy: {images} images of 28x28, {encoded.colours} colours")
 
 
-def unpack(path):
-    """Unpack a zip archive beside itself."""
-    from src.weights.transfer import inside
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                inside(path.parent, member.filename)
-            archive.extractall(path.parent)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: a damaged archive ({error}); delete it and start again") from error
-
-
 def main(argv=None):
     args = parse(argv)
     folder = output_folder(args.download_dir, "download_dir")
@@ -162,9 +134,7 @@ def main(argv=None):
         named = f" --ckpt_path {shlex.quote(str(place))}" if "download_dir" in args.given else ""
         print(f"{place}: complete; python run.py --sample{named} uses it")
     if args.clusters:
-        from src.weights.transfer import File
-
-        fetch([File(f"{args.base_url or BUCKET}/{PALETTE}", folder / "kmeans_centers.npy")], args)
+        fetch([addresses.palette(folder, base_address(args.base_url, BUCKET))], args)
     if args.dataset:
         fetch_dataset(args, folder)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -86,7 +87,7 @@ def hparams_from_shapes(shapes):
         shapes: variable name to shape, as `HParams.variable_shapes` gives them.
 
     Raises:
-        InputError: a variable that the sizes are read from is missing or has another rank.
+        InputError: a variable that the sizes are read from is missing or has another rank, or names no possible block.
     """
 
     def dims(name, rank):
@@ -97,16 +98,15 @@ def hparams_from_shapes(shapes):
         return shapes[name]
 
     positions, n_embd = dims("model/wpe", 2)
-    layers = [
-        int(name.split("/")[1][1:])
-        for name in shapes
-        if name.startswith("model/h") and name.split("/")[1][1:].isdigit()
-    ]
+    numbers = [match[1] for match in map(re.compile(r"model/h([0-9]+)/").match, shapes) if match]
+    last = max(numbers, key=lambda digits: (len(digits), digits), default="0")
+    if len(last) > 9 or int(last) >= len(shapes):  # before every name is made
+        raise InputError(f"model/h{last[:20]} is named as a block, but there are {len(shapes)} variables in all")
     return HParams(
         n_px=square_side(positions, "the positions of model/wpe:"),
         n_embd=n_embd,
         n_head=dims("model/h0/attn/q_proj", 3)[0],
-        n_layer=max(layers, default=0) + 1,
+        n_layer=int(last) + 1,
         n_vocab=dims("model/wte", 2)[0],
         bert="model/sos" not in shapes,
         classes=dims("model/clf/wclf", 2)[0] if "model/clf/wclf" in shapes else 0,

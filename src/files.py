@@ -1,5 +1,6 @@
 """Files that are read with one clear line of complaint, and written whole or not at all."""
 
+import collections
 import contextlib
 import glob
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from src.config import InputError
 
 DAY = 24 * 3600  # seconds
+JSON_BYTES = 1 << 24  # at most in a JSON file: no configuration, index of shards or list of classes comes near it
 
 
 @contextlib.contextmanager
@@ -92,18 +94,52 @@ def write_json(path: str | Path, content: Any):
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, kind: type | None = None) -> Any:
     """The contents of a JSON file.
 
+    Args:
+        kind: the type that its top level must have, such as `dict`; by default any.
+
     Raises:
-        InputError: no such file, or not JSON.
+        InputError: no such file, or as `parse_json`.
     """
+    if not Path(path).is_file():  # nor a pipe, on which a reader waits for ever
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        return parse_json(file.read(JSON_BYTES + 1), path, kind)
+
+
+def parse_json(content: bytes, path: str | Path, kind: type | None = None) -> Any:
+    """What JSON in a file says; NaN, infinity and a name twice in one object are none.
+
+    Raises:
+        InputError: more than JSON_BYTES, not JSON, or of another `kind` at its top level.
+    """
+    if len(content) > JSON_BYTES:
+        raise InputError(f"{path}: more than {JSON_BYTES >> 20} MB of JSON; not a file of this kind")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        found = json.loads(content.decode("utf-8"), object_pairs_hook=named_once, parse_constant=refuse_constant)
+    except RecursionError:
+        raise InputError(f"{path}: not JSON that can be used (nested too deeply)") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
+    if kind and not isinstance(found, kind):
+        raise InputError(f"{path}: holds JSON of type {type(found).__name__}, expected {kind.__name__}")
+    return found
+
+
+def named_once(pairs):
+    """A dict of the names and values of a JSON object."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = collections.Counter(name for name, _ in pairs)
+        twice = names.most_common(1)[0][0]
+        raise ValueError(f"{ascii(twice)[:60]} stands twice in one object")
+    return found
+
+
+def refuse_constant(name):
+    raise ValueError(f"{name} is not a number")
 
 
 def unique(names: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import socketserver
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,10 +82,56 @@ def serving(content, *, faults=None, redirects=None, without_md5=(), piece=1 << 
     server.requests, server.bytes_sent = Counter(), 0
     server.lock, server.slow = threading.Lock(), threading.Event()
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     try:
         yield server
     finally:
         server.slow.set()
+        server.shutdown()
+        server.server_close()
+
+
+class RawHandler(socketserver.StreamRequestHandler):
+    """Reads a request up to its empty line, and sends what the server's `answer` makes of it."""
+
+    def handle(self):
+        lines = []
+        while (line := self.rfile.readline().strip()) and len(lines) < 100:
+            lines.append(line.decode("latin-1"))
+        if not lines:
+            return
+        headers = dict(line.split(": ", 1) for line in lines[1:])
+        self.server.requests[lines[0].split()[1]] += 1
+        try:
+            for piece in self.server.answer(lines[0].split()[1], headers):
+                self.wfile.write(piece)
+                if self.server.ended.wait(0):
+                    return
+        except OSError:
+            pass
+
+
+class RawServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address, daemon_threads, block_on_close = True, True, False
+
+    def handle_error(self, request, client_address):
+        """As above."""
+
+
+@contextlib.contextmanager
+def lying(answer):
+    """Serve on loopback what no HTTP library would send.
+
+    Args:
+        answer: a function of (path, headers) to the pieces of bytes that are sent, after which the connection ends.
+    """
+    server = RawServer(("127.0.0.1", 0), RawHandler)
+    server.answer, server.requests, server.ended = answer, Counter(), threading.Event()
+    server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.ended.set()
         server.shutdown()
         server.server_close()

@@ -2,20 +2,26 @@
 
 import dataclasses
 import functools
+import logging
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import imageio.v3 as imageio
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from src.config import InputError
+from src.data.arrays import open_regular, short
 from src.files import whole
 
-Image.MAX_IMAGE_PIXELS = 1 << 28  # a photograph of 100 megapixels is welcome, a bomb of a file is not
+MOST = 1 << 28  # pixels: a photograph of 100 megapixels is welcome, a bomb of a file is not
+Image.MAX_IMAGE_PIXELS = MOST  # else Pillow refuses some that `read_picture` lets pass; it looks for itself
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints more lines than the error's one
+FORMATS = "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"  # whatever a file's name; Pillow runs programs for others
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 GREY = "1", "L", "LA", "La"  # Pillow's modes
 
 
@@ -62,34 +68,64 @@ class Picture:
         return self.image.convert("RGB")
 
 
-def read_picture(item: str | Path | np.ndarray) -> Picture:
-    """The picture in a file, of several the first, or a uint8 array [h, w] or [h, w, 3] as one.
+def read_picture(item: str | Path | np.ndarray, most: int = MOST) -> Picture:
+    """The picture in a file, of several the first, or a uint8 array [h, w], [h, w, 3] or [h, w, 4] as one.
+
+    Args:
+        most: the pixels that it may have; whoever makes more of each needs a lower bound than the default.
 
     Raises:
-        InputError: no such file, or not a readable image.
+        InputError: no such file, not a readable image, or one of too many pixels.
     """
     if isinstance(item, np.ndarray):
-        image = Image.fromarray(item)
+        image = from_array(item, most)
         return Picture(image, image.mode)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(item) as image:
-                image.load()
-    except FileNotFoundError:
-        raise InputError(f"{item}: no such file") from None
-    except UNREADABLE as error:
-        raise InputError(f"{item}: not a readable image ({error})") from error
-    return Picture(ImageOps.exif_transpose(image), image.mode)
+    with open_regular(item) as f, warnings.catch_warnings(action="ignore"):  # of broken EXIF, which no user can mend
+        try:
+            return decoded(f, most)
+        except MemoryError:
+            raise InputError(f"{item}: not a readable image (it does not fit into memory)") from None
+        except Exception as error:  # no list holds all that Pillow raises on damaged files
+            raise InputError(f"{item}: not a readable image ({reason(error, item)})") from error
 
 
-def read_image(item: str | Path | np.ndarray, crop: tuple[int, int, int, int] | None = None) -> Image.Image:
+def decoded(f: BinaryIO, most: int) -> Picture:
+    """The picture in an open file; whatever Pillow raises, and ValueError for more than `most` pixels."""
+    image = Image.open(f, formats=FORMATS)
+    if not 0 < image.width * image.height <= most:
+        raise ValueError(f"{image.width}x{image.height} pixels, not 1 to {most}")
+    image.load()
+    mode = image.mode
+    ImageOps.exif_transpose(image, in_place=True)
+    corner = Picture(image.crop((0, 0, 1, 1)), mode)
+    _ = corner.on_white(), corner.colours, corner.alpha  # what fails here for one pixel would fail later for all
+    return Picture(image, mode)
+
+
+def reason(error: Exception, item: str | Path) -> str:
+    """What an error of Pillow's says, on one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"none of the formats {', '.join(FORMATS)}" if os.path.getsize(item) else "it is empty"
+    return short(error) or type(error).__name__
+
+
+def from_array(array: np.ndarray, most: int) -> Image.Image:
+    """A uint8 array [h, w], [h, w, 3] or [h, w, 4] as a Pillow image; InputError for all others."""
+    fits = array.dtype == np.uint8 and array.ndim >= 2 and array.shape[2:] in ((), (3,), (4,))
+    if not fits or not 0 < array.shape[0] * array.shape[1] <= most:
+        raise InputError(f"an array of {array.dtype} {list(array.shape)} is no picture: uint8 [height, width, 3] is")
+    return Image.fromarray(array)
+
+
+def read_image(
+    item: str | Path | np.ndarray, crop: tuple[int, int, int, int] | None = None, most: int = MOST
+) -> Image.Image:
     """`read_picture` as RGB on white, or the part (x, y, width, height) of it.
 
     Raises:
         InputError: no such file, not a readable image, or a part that is not inside it.
     """
-    image = read_picture(item).on_white()
+    image = read_picture(item, most).on_white()
     if crop is None:
         return image
     x, y, width, height = crop
@@ -120,9 +156,9 @@ def image_files(folder: str | Path) -> list[Path]:
     Raises:
         InputError: no such folder, or no image file in it.
     """
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder")
-    found = (p for p in Path(folder).rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+    found = (p for p in Path(folder).rglob("*") if p.suffix.lower() in ENDINGS and os.path.isfile(p))
     paths = sorted(p for p in found if not p.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: no image file in this folder ({', '.join(sorted(ENDINGS))})")
@@ -137,9 +173,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """
     found = []
     for path in map(Path, paths):
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError(f"{path}: no such file")
-        found += image_files(path) if path.is_dir() else [path]
+        found += image_files(path) if os.path.isdir(path) else [path]
     return found
 
 
@@ -150,7 +186,10 @@ def colour(text: str) -> tuple[int, int, int]:
         InputError: no colour.
     """
     try:
-        return ImageColor.getrgb(text)[:3]
+        found = ImageColor.getrgb(text)[:3]
+        if max(found) > 255:
+            raise ValueError
+        return found
     except ValueError:
         raise InputError(
             f"{text}: not a colour; give its name, such as white, or its number, such as #ffeedd"

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from src.config import InputError
+from src.data.arrays import load_array
 from src.files import read_json
 
 POINTS = 1 << 17  # that k-means is given, at most: 512 colours take ten seconds
 FEW_POINTS = 1 << 14  # so few that three beginnings cost nothing
 SAME = 1e-3  # between two files of one palette: an eighth of a grey level
+COLOURS = 1 << 24  # that 8 bits a channel can tell apart
 FLAT = 0.01  # share of all pixels from which a colour counts as that of flat areas
 
 
@@ -76,11 +78,13 @@ def load_clusters(path: str | Path, n_vocab: int | None = None) -> np.ndarray:
         raise InputError(
             f"{path}: a palette has shape [colours, 3] of floats, this is {list(clusters.shape)} {clusters.dtype}"
         )
-    if not (np.isfinite(clusters).all() and np.abs(clusters).max() <= 1.5):
+    if not 1 <= len(clusters) <= COLOURS:
+        raise InputError(f"{path}: {len(clusters)} colours; a palette has 1 to {COLOURS}")
+    if not (np.isfinite(clusters).all() and np.abs(clusters).max() <= 1 + SAME):
         raise InputError(f"{path}: palette colours lie in -1..1 (pixel / 127.5 - 1); these do not")
     if n_vocab is not None and len(clusters) != n_vocab:
         raise InputError(f"{path}: the palette has {len(clusters)} colours but the model has {n_vocab}")
-    return clusters.astype(np.float32)
+    return np.array(clusters, np.float32)
 
 
 def check_palette(data_path: str | Path, clusters: np.ndarray, path: str | Path | None = None):
@@ -107,24 +111,13 @@ def check_palette(data_path: str | Path, clusters: np.ndarray, path: str | Path 
 
 
 def json_clusters(path: str | Path) -> np.ndarray:
-    """The palette in the processor of a Hugging Face model."""
+    """The palette in the processor of a Hugging Face model: [n, 3], float64; InputError where there is none."""
+    content = read_json(path)
+    rows = content.get("clusters") if isinstance(content, dict) else None
+    colours = isinstance(rows, list) and all(isinstance(row, list) and len(row) == 3 for row in rows)
+    if not colours or not all(type(number) in (int, float) for row in rows for number in row):
+        raise InputError(f"{path}: holds no palette (clusters: a list of colours, each a list of three numbers)")
     try:
-        return np.array(read_json(path)["clusters"], np.float32)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: holds no palette (clusters)") from error
-
-
-def load_array(path: str | Path, *, mmap: bool = False) -> np.ndarray:
-    """`numpy.load` without pickles, on the disk until it is read if `mmap`, whose failures are one line with the file.
-
-    Raises:
-        InputError: no such file, or not a readable .npy file.
-    """
-    try:
-        return np.load(path, allow_pickle=False, mmap_mode="r" if mmap else None)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({str(error).splitlines()[0]})") from error
+        return np.array(rows, np.float64).reshape(-1, 3)
+    except OverflowError:
+        raise InputError(f"{path}: palette colours lie in -1..1 (pixel / 127.5 - 1); these do not") from None

@@ -1,8 +1,5 @@
 """What lies in a folder: MNIST's or Fashion-MNIST's IDX files, CIFAR-10's batches, or image files."""
 
-import gzip
-import pickle
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from src.config import InputError
+from src.data.arrays import read_idx
+from src.data.cifar import read_cifar_binary, read_cifar_python
 from src.data.images import image_files
 
-PICKLED = {  # all that CIFAR-10's pickles ask for
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
+IDX = ("images", 3), ("labels", 1)  # MNIST's files, with the dimensions of the array in each
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"
 FIRST_CLOTHES = [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]  # the first training labels: MNIST and Fashion-MNIST have the same files
@@ -38,29 +32,10 @@ class Source:
         return replace(self, items=items, labels=None if self.labels is None else self.labels[rows])
 
 
-def read_idx(path: str | Path) -> np.ndarray:
-    """An IDX file (MNIST's format), gzipped or not, as a uint8 array.
-
-    Raises:
-        InputError: the file is not IDX, or shorter or longer than its header says.
-    """
-    try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as f:
-            raw = f.read()
-        zero, kind, rank = struct.unpack_from(">HBB", raw)
-        shape = struct.unpack_from(f">{rank}I", raw, 4)
-    except (OSError, EOFError, struct.error) as error:
-        raise InputError(f"{path}: not a readable IDX file ({error})") from error
-    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * rank)
-    if zero or kind != 8 or body.size != np.prod(shape):
-        raise InputError(f"{path}: not an IDX file of bytes, or cut short ({body.size} bytes for shape {list(shape)})")
-    return body.reshape(shape)
-
-
 def read_mnist(folder: str | Path) -> dict[str, Source]:
     """MNIST or Fashion-MNIST from its four IDX files: split name to Source, grey images [n, 28, 28]."""
     parts = {
-        part: [read_idx(find(folder, f"{part}-{name}")) for name in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+        part: [read_idx(find(folder, f"{part}-{name}-idx{rank}-ubyte"), rank) for name, rank in IDX]
         for part in ("train", "t10k")
     }
     first = parts["train"][1][: len(FIRST_CLOTHES)].tolist()
@@ -73,9 +48,11 @@ def read_mnist(folder: str | Path) -> dict[str, Source]:
 
 
 def labelled(images: np.ndarray, labels: np.ndarray, name: str, classes: tuple[str, ...]) -> Source:
-    """A Source of as many labels as images, else InputError, which begins with the name."""
+    """A Source of as many labels as images that have pixels, else InputError, which begins with the name."""
     if len(images) != len(labels):
         raise InputError(f"{name}: {len(images)} images but {len(labels)} labels")
+    if 0 in images.shape[1:]:
+        raise InputError(f"{name}: images of {images.shape[1]}x{images.shape[2]} pixels")
     return Source(images, np.asarray(labels, np.int64), classes)
 
 
@@ -85,16 +62,6 @@ def find(folder: str | Path, name: str) -> Path:
         if path.exists():
             return path
     raise InputError(f"{folder}: {name}[.gz] is missing")
-
-
-class ArraysOnly(pickle.Unpickler):
-    """Reads CIFAR's pickles of arrays and lists; refuses anything else that a pickle could run."""
-
-    def find_class(self, module, name):
-        module = module.replace("numpy.core", "numpy._core")  # its name before NumPy 2
-        if (module, name) not in PICKLED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
 
 
 def read_cifar10(folder: str | Path) -> dict[str, Source]:
@@ -109,25 +76,6 @@ def read_cifar10(folder: str | Path) -> dict[str, Source]:
         images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         sources[split] = labelled(images, labels, f"{folder}: {split}", OBJECTS)
     return sources
-
-
-def read_cifar_binary(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """(images [n, 3072], labels [n]) of one .bin file."""
-    raw = np.fromfile(path, np.uint8)
-    if raw.size == 0 or raw.size % 3073:
-        raise InputError(f"{path}: {raw.size} bytes is no multiple of 3073; the file is cut short or not CIFAR-10")
-    rows = raw.reshape(-1, 3073)
-    return rows[:, 1:], rows[:, 0]
-
-
-def read_cifar_python(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """(images [n, 3072], labels [n]) of one pickled batch."""
-    try:
-        with open(path, "rb") as f:
-            batch = ArraysOnly(f, encoding="bytes").load()
-        return np.asarray(batch[b"data"], np.uint8).reshape(-1, 3072), np.asarray(batch[b"labels"])
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a batch of CIFAR-10's python version ({error})") from error
 
 
 def read_folder(folder: str | Path, by_class: bool = False) -> dict[str, Source]:

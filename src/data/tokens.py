@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from src.config import HParams, InputError
-from src.data.palettes import load_array
+from src.data.arrays import load_array
 from src.files import read_json, whole
 
+CELLS = 1 << 24  # labels times classes that are looked at at once
 SPLITS = {"train": "tr", "valid": "va", "test": "te"}
 
 
@@ -50,7 +51,10 @@ def splits_of(data_path: str | Path) -> dict[str, str]:
 def class_names(data_path: str | Path) -> list[str] | None:
     """The names of a data set's classes in the order of its labels, if they are known."""
     path = Path(f"{data_path}_classes.json")
-    return read_json(path) if path.exists() else None
+    names = read_json(path) if path.exists() else None
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{path}: not a list of the names of classes")
+    return names
 
 
 def fingerprint(array: np.ndarray) -> str:
@@ -78,7 +82,7 @@ def load_split(
     path = f"{data_path}_{split}X.npy"
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file; make token files with dataset.py, or name others with `data_path`")
-    X, n_px = load_array(path, mmap=True), hparams.n_px
+    X, n_px = load_array(path), hparams.n_px
     if X.ndim != 2 or X.dtype.kind not in "ui":
         raise InputError(f"{path}: tokens are integers of shape [images, pixels], this is {list(X.shape)} {X.dtype}")
     if X.shape[1] != hparams.n_positions or not len(X):
@@ -93,14 +97,23 @@ def load_split(
 
 
 def load_labels(path: str | Path, X: np.ndarray, classes: int) -> np.ndarray:
-    """The one-hot labels [n, c] of the tokens X [n, pixels], memory-mapped; `classes` is 0 where any number will do."""
-    Y = load_array(path, mmap=True)
+    """The one-hot labels [n, c] of the tokens X [n, pixels], memory-mapped; `classes` is 0 where any number will do.
+
+    Raises:
+        InputError: no such file, other labels than images or than classes, or a row that does not name one class.
+    """
+    Y = load_array(path)
     if Y.ndim != 2 or len(Y) != len(X):
         raise InputError(
             f"{path}: labels {list(Y.shape)} do not fit the {len(X)} images beside them (expected [{len(X)}, classes])"
         )
     if classes not in (0, Y.shape[1]):
         raise InputError(f"{path}: {Y.shape[1]} classes, but the model's classifier has {classes}")
+    if not Y.shape[1]:
+        raise InputError(f"{path}: labels of no class at all")
+    for part in chunks(Y, max(1, CELLS // Y.shape[1])):
+        if not (((part == 0) | (part == 1)).all(1) & ((part == 1).sum(1) == 1)).all():
+            raise InputError(f"{path}: labels are rows of zeros with a one for the class; these are not")
     return Y
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from src.superres.network import Layers, Network, register
+from src.schema import Integer, OneOf, Real
+from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.subpixel import PixelShuffle
 
 WIDTHS = 5, 3, 3  # of the convolutions: together they use up four pixels on every side
@@ -28,6 +29,12 @@ class Espcn(Network):
 
     context = sum(width // 2 for width in WIDTHS)
     padded = False
+    fields = FIELDS | {
+        "scale": Integer(2, 8),
+        "channels": OneOf((1, 3)),
+        "activation": OneOf(("tanh", "relu", "leaky_relu")),
+        "gain": Real(1e-3, 1e3),
+    }
 
     def __init__(
         self,

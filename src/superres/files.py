@@ -1,18 +1,37 @@
-"""Files of trained networks."""
+"""Files of trained networks, looked at as a whole before Keras opens them.
 
+A .keras file is a zip archive of three members: two descriptions in JSON, and the weights in HDF5.
+"""
+
+import io
+import math
+import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
 from src.config import InputError
-from src.files import whole
+from src.files import parse_json, whole
+from src.schema import OneOf, check, one_line
 from src.superres.espcn import Espcn  # these two register themselves with Keras
 from src.superres.network import Network
 from src.superres.srgan import Generator
+from src.weights.numbers import is_finite
 
-NETWORKS = Espcn, Generator
+NETWORKS = {"image_gpt>Espcn": Espcn, "image_gpt>Generator": Generator}
+DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
+BOUNDS = {"metadata.json": 1 << 16, DESCRIPTION: 1 << 16, WEIGHTS: 1 << 28}  # the members, and bytes of each at most
+LINKS = 1 << 14  # in the file of weights at most
+BLOCK_BYTES = 120_000  # a block of a generator has more in half floats
+SCHEMA = {
+    "registered_name": OneOf(tuple(NETWORKS)),
+    "class_name": OneOf(tuple(kind.__name__ for kind in NETWORKS.values())),
+    "build_config": OneOf(({"input_shape": None},)),
+}
 
 
 def load_network(path: str | Path, scale: int | None = None) -> Network:
@@ -25,15 +44,88 @@ def load_network(path: str | Path, scale: int | None = None) -> Network:
         raise InputError(f"{path}: no such file")
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: not a .keras file")
+    look_at(path)
     try:
-        net = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a network of this project ({str(error).splitlines()[0]})") from error
-    if not isinstance(net, NETWORKS):
-        raise InputError(f"{path}: not a network of this project (its configuration does not say what it is)")
+        with warnings.catch_warnings(action="ignore"):  # what is missing is an error
+            net = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras', HDF5's or zlib's, of any kind
+        raise InputError(f"{path}: not a network of this project ({first_line(error)})") from error
+    for weight, value in zip(net.weights, net.get_weights()):
+        if not is_finite(value.astype(np.float32, copy=False)):
+            raise InputError(f"{path}: {weight.path} holds NaN or infinity; use another file")
     if scale not in (None, net.scale):
         raise InputError(f"{path}: a network for x{net.scale}, not for `scale` {scale}")
     return in_precision("float32", net)
+
+
+def first_line(error):
+    return one_line((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def look_at(path: str | Path):
+    """See that a file is an archive of a network of ours, whose weights are not more than its bytes.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_members(archive.infolist())
+            description = parse_json(archive.read(DESCRIPTION), DESCRIPTION, dict)
+            weights = archive.read(WEIGHTS)
+        with h5py.File(io.BytesIO(weights)) as file:
+            check_network(description, stored_bytes(file))
+    except Exception as error:  # ours, and the libraries' of any kind
+        raise InputError(f"{path}: not a network of this project ({first_line(error)})") from error
+
+
+def check_members(members):
+    """InputError if members of an archive are not a network's, encrypted, compressed or too large."""
+    names = sorted(one_line(member.filename) for member in members)
+    if names != sorted(BOUNDS):
+        raise InputError(f"an archive of {one_line(', '.join(names)[:200])}, expected {', '.join(BOUNDS)}")
+    for member in members:
+        if member.flag_bits & 1:
+            raise InputError(f"{member.filename} is encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{member.filename} is compressed by an unknown method")
+        if member.file_size > min(BOUNDS[member.filename], 100 * member.compress_size):
+            raise InputError(f"{member.filename} unfolds to {member.file_size} bytes")
+
+
+def stored_bytes(root):
+    """The bytes of all arrays in an HDF5 file, which must lie in it whole: it may promise more, or name other files."""
+    total, links, groups = 0, 0, [root]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            links += 1
+            if links > LINKS or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(f"{WEIGHTS}: {one_line(name)} leads elsewhere")
+            found = group[name]
+            if isinstance(found, h5py.Group):
+                groups.append(found)
+                continue
+            size = math.prod(found.shape or [0]) * found.dtype.itemsize
+            if found.dtype.kind != "f":
+                raise InputError(f"{WEIGHTS}: {one_line(found.name)} is {found.dtype}, expected floating point")
+            if found.external or found.is_virtual or found.chunks or size != found.id.get_storage_size():
+                raise InputError(f"{WEIGHTS}: {one_line(found.name)} does not lie in the file as it is")
+            total += size
+    return total
+
+
+def check_network(description, stored):
+    """InputError if a description is not of a network of ours, or of one that is larger than its weights' bytes."""
+    check(description, SCHEMA, DESCRIPTION, optional=("build_config",))
+    kind, config = NETWORKS[description["registered_name"]], description.get("config")
+    if description["class_name"] != kind.__name__ or not isinstance(config, dict):
+        raise InputError(f"{DESCRIPTION}: its configuration does not say what it is")
+    if unknown := sorted(set(config) - set(kind.fields)):
+        raise InputError(f"{DESCRIPTION}: {unknown[0]} is no part of its configuration")
+    check(config, kind.fields, DESCRIPTION, optional=tuple(set(kind.fields) - {"scale"}))
+    if BLOCK_BYTES * config.get("blocks", 0) > stored:
+        raise InputError(f"{DESCRIPTION}: blocks is {config['blocks']}, but the weights have {stored} bytes")
 
 
 def load_mean(paths: Sequence[str | Path], scale: int | None = None) -> Network:

@@ -1,10 +1,18 @@
 """What all upscaling networks have in common: a Keras model whose configuration says what it is."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
 
+from src.schema import Integer, OneOf, Text
+
+FIELDS = {  # what the configuration of any network may say
+    "seed": Integer(0, 1 << 64),
+    "dtype": OneOf(("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")),
+    "name": Text(r"\w[\w.\-]{0,99}", "a short name"),
+    "contract": Text(r"[ -~]{0,500}", "a line of text"),
+}
 register = keras.saving.register_keras_serializable("image_gpt")
 
 
@@ -17,8 +25,10 @@ class Network(keras.Model):
         context: pixels that an image is extended by on every side, so that what the borders do to it is cut off.
         padded: whether its convolutions are padded: else they use up the context themselves.
         precision: of its layers, such as `float32` or `mixed_bfloat16`.
+        fields: what its configuration may say in a file from outside.
     """
 
+    fields: ClassVar[dict[str, Any]]
     scale: int
     channels: int
     context: int

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from src.schema import Integer, OneOf
 from src.superres.batch_norm import BatchNormalization
-from src.superres.network import Layers, Network, register
+from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 
 SLOPE = 0.2  # of leaky activations below zero, where it is learned at first
@@ -89,6 +90,7 @@ class Generator(Network):
     scale, channels = 4, 3
     context = 12  # low-resolution pixels around a tile
     padded = True
+    fields = FIELDS | {"kind": OneOf(tuple(KINDS)), "blocks": Integer(0, 256)}
 
     def __init__(
         self, kind: str = "srgan", blocks: int = 16, seed: int = 42, dtype: str = "float32", name: str = "srresnet"

@@ -16,9 +16,14 @@ import tensorflow as tf
 from src.config import BUNDLED, InputError, check_shapes, hparams_from_shapes
 from src.files import sync
 from src.model import ImageGPT
+from src.schema import one_line
 from src.weights import huggingface
+from src.weights.index import damaged, read_index
+from src.weights.numbers import as_float32
+from src.weights.shards import shards
 
 PALETTES = ("clusters.npy", "kmeans_centers.npy")
+COUNTER = re.compile(r"(^|/)(global_step|beta\d_power|iterations?|learning_rate)$")
 
 
 def checkpoint_prefix(path: str | Path) -> str:
@@ -68,10 +73,8 @@ def run_checkpoint(folder: str | Path) -> str | None:
 def fingerprint(path: str | Path) -> str:
     """A few digits that another checkpoint's weights do not have; of the release's format only the index is read."""
     prefix = Path(checkpoint_prefix(path))
-    if huggingface.is_folder(prefix):
-        files = [prefix / name for name in huggingface.shards(prefix)]
-    else:
-        files = [Path(f"{prefix}.index")]  # it holds a checksum of every variable
+    theirs = huggingface.is_folder(prefix)  # the index of ours holds a checksum of every variable
+    files = [prefix / name for name in shards(prefix)] if theirs else [Path(f"{prefix}.index")]
     digest = hashlib.sha256()
     for file in files:
         with open(file, "rb") as f:
@@ -98,16 +101,14 @@ def palette_beside(prefix: str | Path) -> Path:
 
 @contextlib.contextmanager
 def readable(prefix):
-    """TensorFlow's complaints about broken files, as one line that names the checkpoint."""
+    """Whatever is wrong with a checkpoint, TensorFlow's complaints too, as one line that names it."""
     try:
         yield
-    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(getattr(error, "message", error)).splitlines()[0]
-        raise InputError(
-            f"{prefix}: the checkpoint is damaged or incomplete ({reason}); fetch or copy it again"
-        ) from error
+    except InputError as error:
+        raise InputError(one_line(str(error) if prefix in str(error) else f"{prefix}: {error}")) from error
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = str(getattr(error, "message", error)).split("\n")[0]
+        raise damaged(prefix, one_line(reason)) from error
 
 
 def model_shapes(shapes, hparams):
@@ -120,12 +121,17 @@ def model_shapes(shapes, hparams):
     """
     expected = hparams.variable_shapes()
     own = {name: shape for name, shape in shapes.items() if name in expected}
-    known = re.compile("|".join(rf"(^|/){re.escape(name)}/|/{re.escape(name)}$" for name in expected))
-    counter = re.compile(r"(^|/)(global_step|beta\d_power|iterations?|learning_rate)$")
-    extra = [name for name in shapes if name not in own and not known.search(name) and not counter.search(name)]
+    extra = [name for name in shapes if name not in own and not COUNTER.search(name) and not is_slot(name, expected)]
     if extra:
-        raise InputError(f"unexpected variables: {', '.join(sorted(extra))}")
+        raise InputError(f"unexpected variables: {', '.join(sorted(extra)[:8])}")
     return own
+
+
+def is_slot(name, expected):
+    """Whether a name is one of those expected with more before or behind it."""
+    parts = name.split("/")
+    spans = ((a, b) for a in range(len(parts)) for b in range(a + 2, a + 6))  # names have two to five parts
+    return any("/".join(parts[a:b]) in expected for a, b in spans)
 
 
 def check_sizes(hparams, sizes):
@@ -139,27 +145,24 @@ def check_sizes(hparams, sizes):
 
 def open_release(prefix):
     """(HParams, pairs of name and value read one at a time) of a checkpoint in the release's format, checked."""
-    with readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
-        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-        types = reader.get_variable_to_dtype_map()
+    variables = read_index(prefix)
+    shapes = {name: shape for name, (shape, _) in variables.items()}
     hparams = hparams_from_shapes(shapes)
     own = model_shapes(shapes, hparams)
     check_shapes(own, hparams.variable_shapes())
     for name in own:
-        if types[name] != tf.float32:
-            raise InputError(f"{name} is {types[name].name}, expected float32")
-    return hparams, ((name, reader.get_tensor(name)) for name in own)
+        if variables[name][1] != "float32":
+            raise InputError(f"{name} is {variables[name][1]}, expected float32")
+    reader = tf.train.load_checkpoint(prefix)
+    return hparams, ((name, as_float32(name, reader.get_tensor(name))) for name in own)
 
 
 def open_checkpoint(path: str | Path, *, bert_mask_prob: float = 0.15, sizes: dict | None = None) -> tuple:
     """HParams of a checkpoint and its values, not yet read; arguments and errors are those of `load_model`."""
     prefix = checkpoint_prefix(path)
-    try:
+    with readable(prefix):
         hparams, values = (huggingface.open_folder if huggingface.is_folder(prefix) else open_release)(prefix)
         check_sizes(hparams, sizes or {})
-    except InputError as error:
-        raise InputError(str(error) if prefix in str(error) else f"{prefix}: {error}") from error
     return dataclasses.replace(hparams, bert_mask_prob=bert_mask_prob), values
 
 
@@ -174,8 +177,8 @@ def load_model(path: str | Path, *, bert_mask_prob: float = 0.15, sizes: dict | 
         options: passed on to `ImageGPT` (dtype, recompute).
 
     Raises:
-        InputError: no checkpoint, a damaged one, a variable missing, unexpected or of the wrong shape or type, or
-            `sizes` that differ.
+        InputError: no checkpoint, a damaged one, a variable missing, unexpected, not finite or of the wrong shape or
+            type, or `sizes` that differ.
     """
     hparams, values = open_checkpoint(path, bert_mask_prob=bert_mask_prob, sizes=sizes)
     with readable(checkpoint_prefix(path)):

@@ -8,17 +8,22 @@ import dataclasses
 import re
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401  (gives NumPy the bfloat16 that safetensors may hold)
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from src.config import HParams, InputError, check_shapes, square_side
 from src.files import read_json, whole, write_json
+from src.schema import Integer, ListOf, OneOf, Real, check
+from src.weights.shards import WEIGHTS, Weights
 
-CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
-FIXED = {  # what the network's arithmetic needs a config to say, where it says it
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+SIZE = Integer(1, 1 << 20)
+NETWORK = {
+    "model_type": OneOf(("imagegpt",)),
+    **dict.fromkeys(("n_positions", "n_embd", "n_head", "n_layer"), SIZE),
+    "vocab_size": Integer(2, 1 << 20),
+}
+ARITHMETIC = {  # what the network needs a config to say, where it says it
     "activation_function": "quick_gelu",
     "tie_word_embeddings": False,
     "layer_norm_epsilon": 1e-5,
@@ -26,7 +31,9 @@ FIXED = {  # what the network's arithmetic needs a config to say, where it says 
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
 }
-MASKS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)$")  # in old files; not weights
+FIXED = {name: OneOf((value,)) for name, value in ARITHMETIC.items()}
+CLUSTERS = ListOf(ListOf(Real(-1, 1), 3, 3), 1, 1 << 16)
+MASKS = re.compile(r"^h\.\d+\.attn\.(bias|masked_bias)$")  # in old files; not weights
 
 
 def is_folder(path: str | Path) -> bool:
@@ -38,20 +45,13 @@ def read_hparams(folder: str | Path) -> HParams:
     """The sizes in config.json.
 
     Raises:
-        InputError: the config describes a network that computes something else.
+        InputError: not a configuration, or that of a network that computes something else.
     """
     path = Path(folder) / CONFIG
-    config = read_json(path)
-    if config.get("model_type") != "imagegpt":
-        raise InputError(f"{path}: model_type is {config.get('model_type')!r}, expected 'imagegpt'")
-    for name, value in FIXED.items():
-        if config.get(name, value) != value:
-            raise InputError(f"{path}: {name} is {config[name]!r}; Image GPT has {value!r}")
-    missing = [name for name in ("n_positions", "n_embd", "n_head", "n_layer", "vocab_size") if name not in config]
-    if missing:
-        raise InputError(f"{path}: {', '.join(missing)} missing")
-    if config.get("n_inner") not in (None, 4 * config["n_embd"]):
-        raise InputError(f"{path}: n_inner is {config['n_inner']}; Image GPT has {4 * config['n_embd']}")
+    config = read_json(path, dict)
+    check(config, NETWORK, path)
+    check(config, FIXED, path, optional=tuple(FIXED))
+    check(config, {"n_inner": OneOf((None, 4 * config["n_embd"]))}, path, optional=("n_inner",))
     return HParams(
         n_px=square_side(config["n_positions"], f"{path}: n_positions"),
         n_embd=config["n_embd"],
@@ -61,51 +61,15 @@ def read_hparams(folder: str | Path) -> HParams:
     )
 
 
-class Weights:
-    """The tensors of a folder by their names without `transformer.`, read one at a time.
+def read_clusters(path: str | Path) -> np.ndarray:
+    """The palette [colours, 3] in the processor of a model, preprocessor_config.json.
 
     Raises:
-        InputError: no safetensors, a damaged or missing shard, or a shard that lies outside the folder.
+        InputError: there is none, or not of colours in -1..1.
     """
-
-    def __init__(self, folder):
-        self.folder, self.files, self.names = Path(folder), {}, {}
-        for file in shards(folder):
-            try:
-                self.files[file] = safe_open(self.folder / file, "np")
-            except (SafetensorError, OSError) as error:
-                raise InputError(f"{self.folder / file}: damaged or missing ({error}); fetch it again") from error
-            for key in self.files[file].keys():  # noqa: SIM118  (not a dict)
-                name = key.removeprefix("transformer.")
-                if not MASKS.search(name):
-                    self.names[name] = file, key
-
-    def __getitem__(self, name):
-        file, key = self.names[name]
-        return self.files[file].get_tensor(key).astype(np.float32)
-
-    def shape(self, name):
-        file, key = self.names[name]
-        return tuple(self.files[file].get_slice(key).get_shape())
-
-
-def shards(folder: str | Path) -> list[str]:
-    """The names of the files in a folder that hold the weights.
-
-    Raises:
-        InputError: there are none, or their index names files outside the folder.
-    """
-    folder = Path(folder)
-    if (folder / WEIGHTS).exists():
-        return [WEIGHTS]
-    if not (folder / INDEX).exists():
-        pickled = list(folder.glob("*.bin"))
-        hint = f" ({pickled[0].name} is a pickle, which is never opened)" if pickled else ""
-        raise InputError(f"{folder}: {WEIGHTS} is missing{hint}; fetch the safetensors")
-    files = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
-    if not files or any(Path(f).name != f for f in files):
-        raise InputError(f"{folder / INDEX}: weight_map does not name files of this folder")
-    return files
+    processor = read_json(path, dict)
+    check(processor, {"clusters": CLUSTERS}, path)
+    return np.array(processor["clusters"], np.float32)
 
 
 def shapes(hparams):
@@ -171,9 +135,14 @@ def open_folder(folder: str | Path) -> tuple:
     Raises:
         InputError: another network, a damaged file, a bias not zero, a weight missing, unexpected or misshapen.
     """
-    hparams, weights = read_hparams(folder), Weights(folder)
+    hparams, weights = read_hparams(folder), Weights(folder, "transformer.", MASKS.search)
+    if hparams.n_layer > len(weights.names):  # before every name is made
+        raise InputError(
+            f"{Path(folder) / CONFIG}: n_layer is {hparams.n_layer}, but the weights are {len(weights.names)} tensors"
+        )
     if "score.weight" in weights.names:
-        hparams = dataclasses.replace(hparams, classes=weights.shape("score.weight")[0])
+        classes = next(iter(weights.shapes["score.weight"]), 0)
+        hparams = dataclasses.replace(hparams, classes=classes)
     expected = shapes(hparams)
     biases = {name.replace(".weight", ".bias") for name in expected if ".attn." in name or ".mlp." in name}
     for name in sorted(biases & set(weights.names)):
@@ -182,7 +151,7 @@ def open_folder(folder: str | Path) -> tuple:
     extra = sorted(set(weights.names) - set(expected) - biases)
     if extra:
         raise InputError(f"{folder}: unexpected weights: {', '.join(extra[:8])}")
-    check_shapes({name: weights.shape(name) for name in expected if name in weights.names}, expected)
+    check_shapes({name: weights.shapes[name] for name in expected if name in weights.names}, expected)
     return hparams, values(weights, hparams)
 
 
@@ -204,7 +173,7 @@ def export_folder(model, clusters: np.ndarray, folder: str | Path):
         "n_positions": hparams.n_positions,
         **{name: getattr(hparams, name) for name in ("n_embd", "n_layer", "n_head")},
         **{"n_inner": None, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
-        **FIXED,
+        **ARITHMETIC,
     }
     if hparams.classes:
         config["id2label"] = {str(i): f"LABEL_{i}" for i in range(hparams.classes)}

@@ -1,123 +1,53 @@
-"""Files over HTTP: several at once, resumed, retried, checked, and in place only when whole."""
+"""One file over HTTP: resumed, retried, checked, and in place only when whole."""
 
+import contextlib
+import errno
 import json
 import os
-import queue
-import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import re
+import shutil
+import urllib.parse
+from http.client import HTTPException
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from src.config import InputError
-from src.weights.answers import CHUNK, Checksum, said
+from src.weights.answers import CHUNK, Checksum, Pace, PassingFault, check_coding, readable_facts, said, version
 
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 RETRIES = 6  # in a row without a new byte
+WRONG = 3  # whole files that are not what they should be
 PAUSES = [0.5, 1, 2, 4, 8, 16]  # seconds before each
 ANSWERLESS_RETRIES = 2  # where no server has ever answered
+HOPS = 10  # from one address to the next
+ROOM = "make room and start the same command again, it goes on where it stopped"
 
 
 class Unavailable(InputError):
     """The server cannot be reached or does not have the file; another source may."""
 
 
-class PassingFault(Exception):
-    """What may be gone at the next try."""
+class WrongContent(PassingFault):
+    """A whole file arrived, but not that one."""
 
 
-@dataclass(frozen=True)
-class File:
-    """One file to fetch: where from, and where to."""
+class Direct(requests.Session):
+    """A session that follows no redirect: requests reads the body of each into memory, however long it is."""
 
-    url: str
-    path: Path
-
-    @property
-    def part(self):
-        return self.path.with_name(self.path.name + ".part")
-
-    @property
-    def facts(self):
-        """Beside the part: what the server said of the whole (version, size, checksums), as JSON."""
-        return self.path.with_name(self.path.name + ".part.json")
+    def get_redirect_target(self, resp):
+        return None
 
 
-def inside(folder: str | Path, name: str) -> Path:
-    """The path `folder / name`.
-
-    Raises:
-        InputError: a name, from a server or an archive, that leads out of the folder.
-    """
-    folder = Path(folder).resolve()
-    path = (folder / name).resolve()
-    if folder not in path.parents:
-        raise InputError(f"{name!r}: this file name leads out of {folder}; the source is not to be trusted")
-    return path
-
-
-class Tally:
-    """Bytes that have arrived and that are announced, over all files, told to `progress` from whichever thread."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None):
-        self.progress, self.done, self.total, self.lock = progress, 0, 0, threading.Lock()
-
-    def add(self, done: int, announced: int = 0):
-        with self.lock:
-            self.done += done
-            self.total += announced
-            if self.progress:
-                self.progress(self.done, self.total)
-
-
-def fetch(files: Iterable[File], *, n_parallel: int = 4, progress: Callable[[int, int], None] | None = None):
-    """Fetch the files that are not there yet.
-
-    Args:
-        progress: called with the bytes that are there and all that have been announced, which grow with every file.
-
-    A transfer that breaks leaves `NAME.part` and `NAME.part.json`, from which the next call goes on. Sizes are checked
-    against Content-Length, contents against Content-MD5 or the hub's SHA-256 where the server gives one.
-
-    Raises:
-        Unavailable: no connection, or no such file.
-        InputError: another lasting fault (a checksum that stays wrong, say); the message names the file.
-        OSError: the disk is full or the folder cannot be written.
-    """
-    waiting, errors, stop = queue.SimpleQueue(), [], threading.Event()
-    for file in files:
-        if file.path.exists():
-            file.facts.unlink(missing_ok=True)  # of a run that was killed in between
-        else:
-            waiting.put(file)
-    tally = Tally(progress)
-
-    def work():
-        with requests.Session() as session:
-            while not stop.is_set():
-                try:
-                    Transfer(waiting.get_nowait(), session, tally, stop).run()
-                except queue.Empty:
-                    return
-                except Exception as error:  # handed to the caller
-                    errors.append(error)
-                    stop.set()
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(n_parallel, waiting.qsize()))]
-    for thread in threads:
-        thread.start()
+@contextlib.contextmanager
+def writing(path):
+    """An error of the disk as one line that names the file and says what to do."""
     try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=1)  # ends at the next piece; one that waits for the network is left behind
-        raise
-    if errors:
-        raise errors[0]
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        hint = ROOM if full else "give another folder"
+        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror}); {hint}") from error
 
 
 class Transfer:
@@ -125,6 +55,7 @@ class Transfer:
 
     def __init__(self, file, session, tally, stop):
         self.file, self.session, self.tally, self.stop = file, session, tally, stop
+        self.pace = Pace()
         self.shown = None  # bytes of this file in the tally
         self.answered = False
 
@@ -135,9 +66,10 @@ class Transfer:
             before = self.size()
             try:
                 return self.attempt()
-            except (PassingFault, requests.RequestException, HTTPError) as error:
+            except (PassingFault, requests.RequestException, HTTPError, HTTPException) as error:
                 failures = 1 if self.size() > before else failures + 1
-                if failures > (RETRIES if self.answered else ANSWERLESS_RETRIES):
+                limit = WRONG if isinstance(error, WrongContent) else RETRIES
+                if failures > (limit if self.answered else ANSWERLESS_RETRIES):
                     raise self.lasting(error) from error
                 self.stop.wait(PAUSES[failures - 1])
 
@@ -160,8 +92,8 @@ class Transfer:
     def facts(self):
         """What the server said of the file that the part belongs to."""
         try:
-            return json.loads(self.file.facts.read_text())
-        except (OSError, ValueError):
+            return readable_facts(json.loads(self.file.facts.read_text()))
+        except (OSError, ValueError, RecursionError):
             return {}
 
     def attempt(self):
@@ -172,32 +104,57 @@ class Transfer:
             headers |= {"Range": f"bytes={have}-", "If-Range": facts["version"]}  # the whole again, if it has changed
         else:
             have = 0
-        with self.session.get(self.file.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            self.answered = True
+        response, hops = self.ask(headers)
+        with response:
             self.check_status(response, have, facts)
             if response.status_code == 200:
-                have, facts = 0, said(response)
-                self.discard()  # a part of another version must never stand beside this one's facts
-                self.file.facts.write_text(json.dumps(facts))
-            with Checksum(facts, self.file.part, have) as checksum:
+                have, facts = 0, said(response, hops, self.file.path.suffix == ".gz")
+                self.check_size(facts["size"], response)
+                with writing(self.file.part):
+                    self.discard()  # a part of another version must never stand beside this one's facts
+                    self.file.facts.write_text(json.dumps(facts))
+            with Checksum(facts, self.file.pin, self.file.part, have) as checksum:
                 if response.status_code != 416:
                     self.receive(response, have, facts.get("size"), checksum)
-        if checksum.fault:
-            self.discard()
-            raise PassingFault(checksum.fault)
-        os.replace(self.file.part, self.file.path)
-        self.file.facts.unlink(missing_ok=True)
+        self.settle(checksum.fault)
+
+    def ask(self, headers):
+        """(the answer, those that led there); each wait is watched from outside, for headers may have no end."""
+        url, hops = self.file.url, []
+        while len(hops) <= HOPS:
+            try:
+                with self.pace.waiting():
+                    response = self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+            except requests.exceptions.InvalidHeader as error:
+                raise PassingFault("the headers of the answer contradict each other") from error
+            except ValueError as error:  # requests and urllib3 have a dozen kinds for an address that is none
+                where = "the server redirects to" if hops else "cannot ask"
+                raise InputError(f"{self.file.url}: {where} {url[:200]!r}, not an address; check `base_url`") from error
+            self.check_stop()
+            self.answered = True
+            target = response.headers.get("Location")
+            if response.status_code not in (301, 302, 303, 307, 308) or not target:
+                return response, hops
+            response.close()
+            hops.append(response)
+            try:
+                url = urllib.parse.urljoin(url, target)
+            except ValueError:
+                url = target
+        raise InputError(f"{self.file.url}: the server redirects in a circle; check `base_url`, or try another source")
+
+    def check_stop(self):
+        """Raise where nobody waits for this file any more: nothing may be written then."""
+        if self.stop.is_set():
+            raise PassingFault("stopped")
 
     def check_status(self, response, have, facts):
         """Raise for every answer that brings no bytes of this file."""
         status = response.status_code
         if status == 206:
-            if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                return
-            self.discard()
-            raise PassingFault("the server sent another range than asked for")
+            return self.check_range(response, have, facts)
         if status == 416:
-            if have == facts.get("size"):  # all is there, only the last step is missing
+            if have and have == facts.get("size"):  # all is there, only the last step is missing
                 return
             self.discard()
             raise PassingFault("the part does not fit the server's file")
@@ -206,27 +163,84 @@ class Transfer:
         if status != 200:
             raise Unavailable(f"{self.file.url}: the server answers {status} {response.reason}")
 
+    def check_range(self, response, have, facts):
+        """Raise for another range than the rest, or that of another version: the next try begins anew."""
+        match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("Content-Range", ""))
+        total = {"*", str(facts.get("size"))} if facts.get("size") is not None else {match and match[2]}
+        if not have or not match or int(match[1]) != have or match[2] not in total:
+            self.discard()
+            raise PassingFault("the server sent another range than asked for")
+        if version(response) != facts.get("version"):
+            self.discard()
+            raise PassingFault("the server went on with another version of the file")
+        check_coding(response.headers, self.file.path.suffix == ".gz")
+        if match[2] != "*":
+            facts["size"] = int(match[2])
+        self.check_size(facts.get("size"), response)
+
+    def check_size(self, size, response):
+        """Raise for an announced size that cannot be right or has no room on the disk."""
+        known, place = self.file.size, self.file.path.parent
+        ends_itself = self.file.known or response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if size is None and not ends_itself:
+            raise PassingFault("the server does not say how long the file is, so that a cut would not be noticed")
+        if None not in (size, known) and size != known:
+            raise WrongContent(f"the server announces {size} bytes, {known} are right")
+        free = shutil.disk_usage(place).free + self.size()
+        if (size or 0) > free:
+            raise InputError(f"{self.file.url}: {size} bytes are announced, {free} are free in {place}; make room")
+
     def receive(self, response, have, size, checksum):
         """Append the body to the part from byte `have` on."""
+        limit = self.file.size if size is None else size
         self.show(have, size)
         with open(self.file.part, "r+b" if have else "wb", buffering=0) as f:
             f.seek(have)
-            while chunk := response.raw.read1(CHUNK):  # unlike read, it keeps what came before a break
-                f.write(chunk)
+            while chunk := self.read(response):
+                with writing(self.file.part):
+                    rest = memoryview(chunk)
+                    while rest:
+                        rest = rest[f.write(rest) :]  # a disk that is nearly full takes a piece of it
                 checksum.add(chunk)
                 have += len(chunk)
                 self.show(have, size)
-                if self.stop.is_set():
-                    raise PassingFault("stopped")
+                if limit is not None and have > limit:
+                    self.discard()
+                    raise PassingFault(f"the body has more than {limit} bytes")
         if size is not None and have != size:
-            if have > size:
-                self.discard()
             raise PassingFault(f"the body has {have} bytes, {size} were announced")
+
+    def read(self, response):
+        """What has arrived, at most CHUNK bytes; unlike `read`, `read1` keeps what came before a break."""
+        with self.pace.waiting():
+            chunk = response.raw.read1(CHUNK)
+        self.check_stop()
+        self.pace.add(len(chunk))
+        return chunk
+
+    def settle(self, fault):
+        """Give a part that is what it should be its place."""
+        if fault:
+            self.discard()
+            raise WrongContent(fault)
+        try:
+            self.file.verify(self.file.part)
+        except InputError:
+            self.discard()
+            raise
+        with writing(self.file.path):
+            os.replace(self.file.part, self.file.path)
+            self.file.facts.unlink(missing_ok=True)
 
     def show(self, have, size):
         """Put this file's bytes into the tally."""
         self.tally.add(have - (self.shown or 0), (size or 0) if self.shown is None else 0)
         self.shown = have
+
+    def tidy(self):
+        """Forget a part that no later call could go on with."""
+        if not (self.size() and self.facts().get("version")):
+            self.discard()
 
     def discard(self):
         """Forget a part that cannot be continued."""

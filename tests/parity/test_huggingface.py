@@ -13,6 +13,7 @@ from src.config import InputError
 from src.data.palettes import load_clusters
 from src.weights import huggingface
 from src.weights.checkpoint import load_model, palette_beside, save_model
+from src.weights.shards import INDEX, WEIGHTS
 from tests.conftest import DATA, TINY, files, random_model
 
 HF = DATA / "hf"
@@ -27,8 +28,8 @@ def folder(tmp_path):
 
 def rewrite(folder, change):
     """Put `change` (name to tensor, None: without it) into the folder's weights."""
-    tensors = load_file(folder / huggingface.WEIGHTS) | change
-    save_file({k: v for k, v in tensors.items() if v is not None}, folder / huggingface.WEIGHTS)
+    tensors = load_file(folder / WEIGHTS) | change
+    save_file({k: v for k, v in tensors.items() if v is not None}, folder / WEIGHTS)
 
 
 def reconfigure(folder, **change):
@@ -48,10 +49,8 @@ def test_logits_and_loss():
 def test_export_and_import_again_are_the_same_bit_for_bit(tmp_path):
     model = load_model(HF)
     huggingface.export_folder(model, load_clusters(palette_beside(HF)), tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [huggingface.CONFIG, huggingface.PROCESSOR, huggingface.WEIGHTS]
-    )
-    old, new = load_file(HF / huggingface.WEIGHTS), load_file(tmp_path / huggingface.WEIGHTS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([huggingface.CONFIG, huggingface.PROCESSOR, WEIGHTS])
+    old, new = load_file(HF / WEIGHTS), load_file(tmp_path / WEIGHTS)
     assert set(old) == set(new)
     for name, value in old.items():
         np.testing.assert_array_equal(new[name], value)
@@ -75,26 +74,26 @@ def test_from_the_release_to_theirs_and_back(golden, tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_half_precision(dtype, folder):
-    low = {k: v.astype(dtype) for k, v in load_file(folder / huggingface.WEIGHTS).items()}
-    save_file(low, folder / huggingface.WEIGHTS)
+    low = {k: v.astype(dtype) for k, v in load_file(folder / WEIGHTS).items()}
+    save_file(low, folder / WEIGHTS)
     wpe = load_model(folder).params["model/wpe"]
     assert wpe.dtype == tf.float32
     np.testing.assert_array_equal(wpe, low["transformer.wpe.weight"].astype(np.float32))
 
 
 def split(folder, names=("a.safetensors", "b.safetensors")):
-    tensors = load_file(folder / huggingface.WEIGHTS)
+    tensors = load_file(folder / WEIGHTS)
     weight_map = {name: names[i % 2] for i, name in enumerate(tensors)}
     for file in names:
         save_file({n: t for n, t in tensors.items() if weight_map[n] == file}, folder / file)
-    (folder / huggingface.WEIGHTS).unlink()
-    (folder / huggingface.INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    (folder / WEIGHTS).unlink()
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
 
 
 def test_shards_and_names_without_prefix(folder):
-    tensors = load_file(folder / huggingface.WEIGHTS)
+    tensors = load_file(folder / WEIGHTS)
     masks = {"h.0.attn.bias": np.ones([1, 1, 64, 64], np.float32), "h.0.attn.masked_bias": np.array(-1e4, np.float32)}
-    save_file({k.removeprefix("transformer."): v for k, v in tensors.items()} | masks, folder / huggingface.WEIGHTS)
+    save_file({k.removeprefix("transformer."): v for k, v in tensors.items()} | masks, folder / WEIGHTS)
     split(folder)
     whole = load_model(HF).params
     for name, value in load_model(folder).params.items():
@@ -114,9 +113,9 @@ def test_shards_and_names_without_prefix(folder):
         (lambda f: reconfigure(f, n_positions=60), "n_positions 60"),
         (lambda f: (f / "config.json").write_text("{"), "config.json: not JSON"),
         (lambda f: (f / "config.json").write_text('{"model_type": "imagegpt"}'), "n_embd"),
-        (lambda f: (f / huggingface.WEIGHTS).write_bytes(b"\x00" * 20), "model.safetensors: damaged"),
+        (lambda f: (f / WEIGHTS).write_bytes(b"\x00" * 20), "model.safetensors: damaged"),
         (lambda f: (split(f), (f / "a.safetensors").unlink()), "a.safetensors: damaged or missing"),
-        (lambda f: (split(f), (f / huggingface.INDEX).write_text(OUTSIDE)), "of this folder"),
+        (lambda f: (split(f), (f / INDEX).write_text(OUTSIDE)), "of this folder"),
     ],
 )  # fmt: skip
 def test_refused(damage, message, folder):
@@ -129,7 +128,7 @@ def test_refused(damage, message, folder):
 
 
 def test_a_pickle_is_never_opened(folder):
-    (folder / huggingface.WEIGHTS).rename(folder / "pytorch_model.bin")
+    (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"pytorch_model.bin is a pickle, which is never opened"):
         load_model(folder)
 

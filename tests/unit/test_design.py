@@ -12,16 +12,27 @@ from tests.conftest import ROOT
 ORDER = [  # a module imports only those above it; of a folder that stands here its modules import each other at will
     "config",
     "files",
+    "schema",
     "attention",
     "model",
     "utils",
+    "weights.numbers",
+    "weights.index",
+    "weights.shards",
     "weights.huggingface",
     "weights.checkpoint",
+    "weights.table",
+    "weights.arrivals",
+    "weights.addresses",
     "weights.answers",
     "weights.transfer",
+    "weights.fetching",
+    "weights.archives",
+    "data.arrays",
     "data.images",
     "data.sheets",
     "data.palettes",
+    "data.cifar",
     "data.sources",
     "data.tokens",
     "data.encoding",
@@ -43,7 +54,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "cli.drawing",
     "cli.superres",
 ]
-DISTRIBUTIONS = {"ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"google": "tensorflow", "ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
 TOOLS = {"ruff", "tensorboard", "tf2onnx", "pytest-xdist"}  # run, or loaded by another
 LINES, ARGUMENTS = 50, 6  # of a function
 
@@ -138,7 +149,7 @@ def test_requirements_equal_imports():
     used = (
         {m.split(".")[0] for p in python_files("", "src", "tests") for m in imported(p)}
         - ours
-        - {"urllib3"}
+        - {"urllib3", "h5py"}  # of requests and of Keras
         - set(sys.stdlib_module_names)
     )
     assert {DISTRIBUTIONS.get(m, m) for m in used} | TOOLS == required

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.config import InputError
-from src.data import palettes
+from src.data import arrays, palettes
 
 
 def grey_levels(palette):
@@ -95,12 +95,12 @@ def test_bad_palettes(array, message, tmp_path):
 
 def test_arrays_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        palettes.load_array(tmp_path / "a.npy")
+        arrays.load_array(tmp_path / "a.npy")
     np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01")
     for name in ("o.npy", "cut.npy"):
         with pytest.raises(InputError, match=f"{name}: not a readable .npy"):
-            palettes.load_array(tmp_path / name)
+            arrays.load_array(tmp_path / name)
 
 
 def test_tokens_of_another_palette_are_refused(tmp_path):

@@ -190,7 +190,7 @@ def test_networks_that_cannot_be_used(tmp_path):
     for path, scale, message in (
         ("x3.keras", 4, "a network for x3, not for `scale` 4"),
         ("bad.keras", None, "not a network of this project"),
-        ("other.keras", None, "its configuration does not say what it is"),
+        ("other.keras", None, "registered_name is null"),
         ("none.keras", None, "no such file"),
     ):
         with pytest.raises(InputError, match=message):

@@ -1,0 +1,121 @@
+"""Zip archives from outside: looked through before anything is written, and unpacked whole or not at all."""
+
+import os
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+from src.config import InputError
+from src.weights.arrivals import zip_file
+from src.weights.table import Damaged
+
+LARGEST_RATIO, SLACK = 8, 16 << 20  # unfolded at most so many times the archive's size, and so many bytes more
+CHUNK = 1 << 20
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def inside(folder: str | Path, name: str) -> Path:
+    """The path `folder / name`.
+
+    Raises:
+        InputError: a name, from a server or an archive, that leads out of the folder.
+    """
+    folder = Path(folder).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (ValueError, OSError, RuntimeError):  # a NUL, too long, links in a circle
+        path = folder
+    if folder not in path.parents:
+        raise InputError(f"{name!r}: this file name leads out of {folder}; the source is not to be trusted")
+    return path
+
+
+def unpack(path: Path):
+    """Unpack a zip archive beside itself; what is already there is left alone.
+
+    Raises:
+        InputError: a damaged archive, one that is not to be trusted, or no room; nothing is half-unpacked.
+    """
+    new = path.with_name(f".part-{os.getpid()}-{path.stem}")
+    try:
+        zip_file(path)
+        with zipfile.ZipFile(path) as archive:
+            members = trusted(path, archive.infolist())
+            if all((path.parent / m.filename).is_file() and size_of(path, m) == m.file_size for m in members):
+                return
+            for member in members:
+                extract(archive, member, inside(new, member.filename))
+        move(new, path.parent)
+    except InputError:
+        raise
+    except OSError as error:
+        where = error.filename or path
+        raise InputError(f"{where}: cannot be unpacked ({error.strerror or error}); make room, start again") from error
+    except Exception as error:  # whatever the library makes of damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: a damaged archive ({reason}); delete it and start again") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def size_of(path, member):
+    return (path.parent / member.filename).stat().st_size
+
+
+def trusted(path, members):
+    """The files among an archive's members, all looked at before one is written.
+
+    Raises:
+        InputError: what is not unpacked here, a name that leads elsewhere or comes twice, too much for the disk.
+    """
+    places = {}
+    for member in members:
+        place = inside(path.parent, member.filename)
+        kind = member.external_attr >> 16
+        faults = {
+            "is encrypted": member.flag_bits & 1,
+            f"is packed by method {member.compress_type}, which is not read here": member.compress_type not in METHODS,
+            "is neither a file nor a folder": stat.S_IFMT(kind) not in (0, stat.S_IFREG, stat.S_IFDIR),
+            "comes twice": place in places,
+            "would replace the archive": place == path.resolve(),
+        }
+        for fault, found in faults.items():
+            if found:
+                raise InputError(f"{path}: its member {member.filename!r} {fault}; the archive is not to be trusted")
+        places[place] = member
+    files = {place: member for place, member in places.items() if not member.is_dir()}
+    for place in places:
+        if any(parent in files for parent in place.parents):
+            raise InputError(
+                f"{path}: {place.name!r} lies in a member that is a file; the archive is not to be trusted"
+            )
+    total, archive = sum(m.file_size for m in files.values()), path.stat().st_size
+    if total > LARGEST_RATIO * archive + SLACK:
+        raise InputError(f"{path}: {archive} bytes that unfold to {total}; the archive is not to be trusted")
+    free = shutil.disk_usage(path.parent).free
+    if total > free:
+        raise InputError(f"{path}: unfolds to {total} bytes, and {free} are free on this disk; make room")
+    return list(files.values())
+
+
+def extract(archive, member, place):
+    """Write one member, and raise Damaged where it is not as long as the archive says."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, open(place, "wb") as f:
+        shutil.copyfileobj(source, f, CHUNK)  # no more than is announced; the checksum is compared at the end
+        if f.tell() != member.file_size:
+            raise Damaged(f"{member.filename} has {f.tell()} bytes, not {member.file_size}")
+
+
+def move(new, folder):
+    """Give what lies in `new` its place in `folder`: at once where nothing has its name, else file by file."""
+    for top in sorted(new.iterdir()):
+        target = folder / top.name
+        if not target.exists():
+            os.rename(top, target)
+            continue
+        for file in [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file()):
+            place = folder / file.relative_to(new)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, place)
