@@ -14,11 +14,21 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CL
 BUNDLED = PRETRAINED / "igpt-fashion-mnist"
 
 
+def one_line(value: object, most: int = 80) -> str:
+    """A value, such as a text that quotes a file, without line breaks and control characters, cut to a length."""
+    text = str(value)
+    line = "".join(c if c.isprintable() else " " for c in text[:most])
+    return line if len(text) <= most else f"{line}..."
+
+
 class InputError(ValueError):
-    """A file, option or array that cannot be used; the message says which, why, and what to do.
+    """A file, option or array that cannot be used; the message, one line, says which, why, and what to do.
 
     Options stand in it as fields in backquotes, such as `n_px`; a command shows them as its flags (`src.cli.process`).
     """
+
+    def __init__(self, message: str):  # of a file's contents, whatever may be long is cut where it is quoted
+        super().__init__(one_line(message, 1 << 13))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,12 @@ import contextlib
 import glob
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from src.config import InputError
 
@@ -88,6 +89,47 @@ def sync(path: str | Path):
         os.close(descriptor)
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """A file to read, never a folder, a device or a pipe that would have to be waited for.
+
+    Raises:
+        InputError: no such file, one of those, or a file that may not be read.
+    """
+    try:
+        f = open(path, "rb", opener=without_waiting)  # noqa: SIM115 (the caller's to close)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+        f.close()
+        raise InputError(f"{path}: cannot be read (a pipe or a device, not a file)")
+    return f
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """`os.open`, which returns at once from a pipe that nobody writes to; Windows has none that look like files."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def file_size(f: BinaryIO) -> int:
+    """The bytes of an open file."""
+    return os.fstat(f.fileno()).st_size
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """A whole file.
+
+    Raises:
+        InputError: as `open_regular`, or more than `most` bytes.
+    """
+    with open_regular(path) as f:
+        size = file_size(f)
+        if size > most:
+            raise InputError(f"{path}: {size} bytes, more than any such file has ({most})")
+        return f.read(size)
+
+
 def write_json(path: str | Path, content: Any):
     """Write a JSON file, complete or not at all."""
     with whole(path) as part:
@@ -101,22 +143,17 @@ def read_json(path: str | Path, kind: type | None = None) -> Any:
         kind: the type that its top level must have, such as `dict`; by default any.
 
     Raises:
-        InputError: no such file, or as `parse_json`.
+        InputError: as `read_bytes`, with JSON_BYTES, or as `parse_json`.
     """
-    if not Path(path).is_file():  # nor a pipe, on which a reader waits for ever
-        raise InputError(f"{path}: no such file")
-    with open(path, "rb") as file:
-        return parse_json(file.read(JSON_BYTES + 1), path, kind)
+    return parse_json(read_bytes(path, JSON_BYTES), path, kind)
 
 
 def parse_json(content: bytes, path: str | Path, kind: type | None = None) -> Any:
     """What JSON in a file says; NaN, infinity and a name twice in one object are none.
 
     Raises:
-        InputError: more than JSON_BYTES, not JSON, or of another `kind` at its top level.
+        InputError: not JSON, or of another `kind` at its top level.
     """
-    if len(content) > JSON_BYTES:
-        raise InputError(f"{path}: more than {JSON_BYTES >> 20} MB of JSON; not a file of this kind")
     try:
         found = json.loads(content.decode("utf-8"), object_pairs_hook=named_once, parse_constant=refuse_constant)
     except RecursionError:

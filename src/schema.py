@@ -4,51 +4,40 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from src.config import InputError
+from src.config import InputError, one_line
 
 SHOWN = 60  # characters of a value from outside
-LINE = 600  # characters of a message that quotes names from outside
 KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-
-
-def one_line(text: str) -> str:
-    """A text that may quote a file, without line breaks and control characters, and of bounded length."""
-    line = "".join(c if c.isprintable() else "?" for c in text[: LINE + 1])
-    return line if len(line) <= LINE else f"{line[:LINE]}..."
 
 
 def shown(value: Any) -> str:
     """A value of a JSON file as a message shows it: a number or string itself, of the rest what it is."""
     if isinstance(value, (str, float, int)) and not isinstance(value, bool):
-        text = ascii(value)
-        return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        return one_line(ascii(value), SHOWN)
     return str(value) if isinstance(value, bool) else KINDS.get(type(value), type(value).__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Integer:
-    """An integer from `low` to `high`; neither 2.0 nor true is one."""
-
-    low: int
-    high: int
-
-    def fault(self, value: Any) -> str | None:
-        fits = type(value) is int and self.low <= value <= self.high
-        return None if fits else f"is {shown(value)}, expected an integer in {self.low}..{self.high}"
-
-
-@dataclasses.dataclass(frozen=True)
 class Real:
-    """A number from `low` to `high`."""
+    """A number from `low` to `high`; true is none."""
 
     low: float
     high: float
+    kinds: ClassVar[tuple[type, ...]] = (int, float)
+    meaning: ClassVar[str] = "a number"
 
     def fault(self, value: Any) -> str | None:
-        fits = type(value) in (int, float) and self.low <= value <= self.high
-        return None if fits else f"is {shown(value)}, expected a number in {self.low}..{self.high}"
+        fits = type(value) in self.kinds and self.low <= value <= self.high
+        return None if fits else f"is {shown(value)}, expected {self.meaning} in {self.low}..{self.high}"
+
+
+class Integer(Real):
+    """An integer from `low` to `high`; neither 2.0 nor true is one."""
+
+    kinds = (int,)
+    meaning = "an integer"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,12 +81,19 @@ def serving(content, *, faults=None, redirects=None, without_md5=(), piece=1 << 
     server.without_md5, server.piece, server.delay = without_md5, piece, delay
     server.requests, server.bytes_sent = Counter(), 0
     server.lock, server.slow = threading.Lock(), threading.Event()
+    with running(server, server.slow):
+        yield server
+
+
+@contextlib.contextmanager
+def running(server, ended):
+    """Let a server answer, its address in `url`; at the end set the event that its slow answers wait for."""
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     try:
-        yield server
+        yield
     finally:
-        server.slow.set()
+        ended.set()
         server.shutdown()
         server.server_close()
 
@@ -127,11 +134,5 @@ def lying(answer):
     """
     server = RawServer(("127.0.0.1", 0), RawHandler)
     server.answer, server.requests, server.ended = answer, Counter(), threading.Event()
-    server.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    try:
+    with running(server, server.ended):
         yield server
-    finally:
-        server.ended.set()
-        server.shutdown()
-        server.server_close()

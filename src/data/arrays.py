@@ -1,10 +1,8 @@
-"""Files from anywhere, looked at before they are believed: regular ones alone, and of numbers .npy and IDX."""
+"""Files of numbers from anywhere, .npy and IDX, whose headers are looked at before they are believed."""
 
 import gzip
 import io
 import math
-import os
-import stat
 import struct
 import warnings
 import zlib
@@ -13,7 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from src.config import InputError
+from src.config import InputError, one_line
+from src.files import file_size, open_regular
 
 HEADER = 1 << 14  # bytes at the beginning of a .npy file in which its header must end; NumPy's own bound is 10,000
 DIMENSIONS = 4  # of an array that anything here reads, at most
@@ -21,47 +20,6 @@ KINDS = "buif"  # NumPy's letters for truth values, whole numbers and real ones
 UNFOLDED = 3 << 28  # bytes of an IDX file, gzipped or not: those of the largest known, EMNIST's, are 547 million
 DEFLATE = 1032  # how many times as large what gzip has packed can be, by its format
 CHUNK = 1 << 20  # bytes that are read at once
-
-
-def open_regular(path: str | Path) -> BinaryIO:
-    """A file to read, never a folder, a device or a pipe that would have to be waited for.
-
-    Raises:
-        InputError: no such file, one of those, or a file that may not be read.
-    """
-    try:
-        f = open(path, "rb", opener=without_waiting)  # noqa: SIM115 (the caller's to close)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
-        f.close()
-        raise InputError(f"{path}: cannot be read (a pipe or a device, not a file)")
-    return f
-
-
-def without_waiting(path: str, flags: int) -> int:
-    """`os.open`, which returns at once from a pipe that nobody writes to; Windows has none that look like files."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def file_size(f: BinaryIO) -> int:
-    """The bytes of an open file."""
-    return os.fstat(f.fileno()).st_size
-
-
-def read_bytes(path: str | Path, most: int) -> bytes:
-    """A whole file.
-
-    Raises:
-        InputError: as `open_regular`, or more than `most` bytes.
-    """
-    with open_regular(path) as f:
-        size = file_size(f)
-        if size > most:
-            raise InputError(f"{path}: {size} bytes, more than any such file has ({most})")
-        return f.read(size)
 
 
 def load_array(path: str | Path) -> np.ndarray:
@@ -76,7 +34,7 @@ def load_array(path: str | Path) -> np.ndarray:
         try:
             shape, fortran, dtype, start = npy_header(f.read(HEADER))
             if size - start != math.prod(shape) * dtype.itemsize:
-                raise ValueError(f"{size - start} bytes for shape {short(list(shape))} of {dtype}")
+                raise ValueError(f"{size - start} bytes for shape {one_line(list(shape))} of {dtype}")
         except ValueError as error:
             raise InputError(f"{path}: not a readable .npy file ({error})") from error
         return np.memmap(f, dtype, "r", start, shape, "F" if fortran else "C")
@@ -98,16 +56,10 @@ def npy_header(raw: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     except Exception as error:  # NumPy evaluates a literal, whose errors are many: of syntax, depth, type
         raise ValueError("its header is damaged") from error
     if dtype.kind not in KINDS:
-        raise ValueError(f"it holds {short(dtype)}, not plain numbers")
+        raise ValueError(f"it holds {one_line(dtype)}, not plain numbers")
     if len(shape) > DIMENSIONS or min(shape, default=0) < 0 or math.prod(n or 1 for n in shape) >= 1 << 48:
-        raise ValueError(f"no array has the shape {short(list(shape))}")
+        raise ValueError(f"no array has the shape {one_line(list(shape))}")
     return shape, fortran, dtype, f.tell()
-
-
-def short(value: object) -> str:
-    """A value on one line of an error message."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def read_idx(path: str | Path, rank: int) -> np.ndarray:
@@ -123,7 +75,7 @@ def read_idx(path: str | Path, rank: int) -> np.ndarray:
             with gzip.GzipFile(fileobj=file) if packed else file as f:
                 return idx_array(f, rank, most)
         except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
-            raise InputError(f"{path}: not a readable IDX file ({short(error)})") from error
+            raise InputError(f"{path}: not a readable IDX file ({one_line(error)})") from error
 
 
 def idx_array(f: BinaryIO, rank: int, most: int) -> np.ndarray:

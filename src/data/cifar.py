@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.config import InputError
-from src.data.arrays import read_bytes, short
+from src.config import InputError, one_line
+from src.files import read_bytes
 
 BYTES = 1 << 28  # of a batch, at most; CIFAR-100's training images are 155 million
 STEPS = 1 << 20  # opcodes of a batch, at most; CIFAR-100's training images take half of that
@@ -144,7 +144,7 @@ def named(words: str | list) -> Name:
     """The Name of a module and what is in it; ValueError for all others."""
     words = words if isinstance(words, str) else " ".join(word for word in words if isinstance(word, str))
     if words not in NAMES:
-        raise ValueError(f"it asks for {short(words)}")
+        raise ValueError(f"it asks for {one_line(words)}")
     return NAMES[words]
 
 
@@ -169,7 +169,7 @@ def pixels(value: object) -> np.ndarray:
     data = data.encode("latin-1") if isinstance(data, str) else data
     demand(isinstance(data, bytes | bytearray) and isinstance(shape, tuple) and len(shape) == 2)
     if not (type(shape[0]) is int and shape[1] == PIXELS and len(data) == shape[0] * PIXELS > 0):
-        raise ValueError(f"{len(data)} bytes of images for the shape {short(shape)}")
+        raise ValueError(f"{len(data)} bytes of images for the shape {one_line(shape)}")
     return np.frombuffer(data, np.uint8).reshape(shape, order=order)
 
 
@@ -187,7 +187,7 @@ def read_pickled(path: str | Path) -> dict[str, object]:
     except (ValueError, LookupError) as error:
         if isinstance(error, InputError):
             raise
-        why = short(error) if isinstance(error, ValueError) else "it is damaged"
+        why = one_line(error) if isinstance(error, ValueError) else "it is damaged"
         raise InputError(f"{path}: not a batch of CIFAR's python version ({why})") from error
 
 

@@ -13,9 +13,8 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from src.config import InputError
-from src.data.arrays import open_regular, short
-from src.files import whole
+from src.config import InputError, one_line
+from src.files import open_regular, whole
 
 MOST = 1 << 28  # pixels: a photograph of 100 megapixels is welcome, a bomb of a file is not
 Image.MAX_IMAGE_PIXELS = MOST  # else Pillow refuses some that `read_picture` lets pass; it looks for itself
@@ -106,7 +105,7 @@ def reason(error: Exception, item: str | Path) -> str:
     """What an error of Pillow's says, on one line."""
     if isinstance(error, UnidentifiedImageError):
         return f"none of the formats {', '.join(FORMATS)}" if os.path.getsize(item) else "it is empty"
-    return short(error) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def from_array(array: np.ndarray, most: int) -> Image.Image:

@@ -7,11 +7,13 @@ import numpy as np
 from src.config import InputError
 from src.data.arrays import load_array
 from src.files import read_json
+from src.schema import ListOf, Real, check
 
 POINTS = 1 << 17  # that k-means is given, at most: 512 colours take ten seconds
 FEW_POINTS = 1 << 14  # so few that three beginnings cost nothing
 SAME = 1e-3  # between two files of one palette: an eighth of a grey level
 COLOURS = 1 << 24  # that 8 bits a channel can tell apart
+CLUSTERS = ListOf(ListOf(Real(-1 - SAME, 1 + SAME), 3, 3), 1, COLOURS)  # in JSON
 FLAT = 0.01  # share of all pixels from which a colour counts as that of flat areas
 
 
@@ -111,13 +113,7 @@ def check_palette(data_path: str | Path, clusters: np.ndarray, path: str | Path 
 
 
 def json_clusters(path: str | Path) -> np.ndarray:
-    """The palette in the processor of a Hugging Face model: [n, 3], float64; InputError where there is none."""
-    content = read_json(path)
-    rows = content.get("clusters") if isinstance(content, dict) else None
-    colours = isinstance(rows, list) and all(isinstance(row, list) and len(row) == 3 for row in rows)
-    if not colours or not all(type(number) in (int, float) for row in rows for number in row):
-        raise InputError(f"{path}: holds no palette (clusters: a list of colours, each a list of three numbers)")
-    try:
-        return np.array(rows, np.float64).reshape(-1, 3)
-    except OverflowError:
-        raise InputError(f"{path}: palette colours lie in -1..1 (pixel / 127.5 - 1); these do not") from None
+    """The palette [n, 3] in the processor of a Hugging Face model; InputError where there is none."""
+    content = read_json(path, dict)
+    check(content, {"clusters": CLUSTERS}, path)
+    return np.array(content["clusters"], np.float32)

@@ -51,8 +51,8 @@ def splits_of(data_path: str | Path) -> dict[str, str]:
 def class_names(data_path: str | Path) -> list[str] | None:
     """The names of a data set's classes in the order of its labels, if they are known."""
     path = Path(f"{data_path}_classes.json")
-    names = read_json(path) if path.exists() else None
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+    names = read_json(path, list) if path.exists() else None
+    if names and not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: not a list of the names of classes")
     return names
 

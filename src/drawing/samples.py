@@ -8,8 +8,10 @@ from src.config import InputError
 from src.data.images import write_png
 from src.data.sheets import sheet
 from src.files import read_json, write_json
+from src.schema import ListOf, Text, check
 
 LIST = "samples.json"
+FILES = ListOf(Text(r"[^/\\]+", "the name of a file in its folder"), 0, 1 << 24)
 TILE = 128  # pixels, about, of an image on a sheet
 
 
@@ -48,7 +50,9 @@ def newest_samples(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not (folder / LIST).exists():
         raise InputError(f"{folder}: no {LIST} there; draw some images with run.py, or name images")
-    paths = [folder / name for name in read_json(folder / LIST)["files"]]
+    listed = read_json(folder / LIST, dict)
+    check(listed, {"files": FILES}, folder / LIST)
+    paths = [folder / name for name in listed["files"]]
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file, though {folder / LIST} names it; draw again, or name images")

@@ -14,9 +14,9 @@ import h5py
 import keras
 import numpy as np
 
-from src.config import InputError
+from src.config import InputError, one_line
 from src.files import parse_json, whole
-from src.schema import OneOf, check, one_line
+from src.schema import OneOf, check
 from src.superres.espcn import Espcn  # these two register themselves with Keras
 from src.superres.network import Network
 from src.superres.srgan import Generator
@@ -59,7 +59,7 @@ def load_network(path: str | Path, scale: int | None = None) -> Network:
 
 
 def first_line(error):
-    return one_line((str(error).splitlines() or [type(error).__name__])[0])
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def look_at(path: str | Path):
@@ -81,9 +81,9 @@ def look_at(path: str | Path):
 
 def check_members(members):
     """InputError if members of an archive are not a network's, encrypted, compressed or too large."""
-    names = sorted(one_line(member.filename) for member in members)
+    names = sorted(member.filename for member in members)
     if names != sorted(BOUNDS):
-        raise InputError(f"an archive of {one_line(', '.join(names)[:200])}, expected {', '.join(BOUNDS)}")
+        raise InputError(f"an archive of {one_line(', '.join(names), 200)}, expected {', '.join(BOUNDS)}")
     for member in members:
         if member.flag_bits & 1:
             raise InputError(f"{member.filename} is encrypted")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from src.config import InputError
 from src.schema import Integer, OneOf
 from src.superres.batch_norm import BatchNormalization
 from src.superres.network import FIELDS, Layers, Network, register
@@ -95,6 +96,8 @@ class Generator(Network):
     def __init__(
         self, kind: str = "srgan", blocks: int = 16, seed: int = 42, dtype: str = "float32", name: str = "srresnet"
     ):
+        if fault := self.fields["blocks"].fault(blocks):  # before it is trained: no file of it would be read again
+            raise InputError(f"`blocks` {fault}")
         make, (block, upsample_twice, last_kind) = Layers(seed, dtype), KINDS[kind]
         first, last = make.conv(64, 9), make.conv(3, 9, kind=last_kind, scale=2)
         upsampling = make.conv(256, 3), make.conv(256, 3)

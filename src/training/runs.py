@@ -53,7 +53,7 @@ class RunFolder:
         path = self.path / "recipe.json"
         if not path.exists() or not self.states():
             return write_json(path, recipe)
-        old = read_json(path)
+        old = read_json(path, dict)
         changed = differences(old, recipe)
         length = "epochs" if any("epochs" in part for part in recipe.values()) else "steps"  # else those of an epoch
         longer = [f"{a} to {b} {name}" for name, a, b in changed if name == length and (a or 0) < (b or 0)]

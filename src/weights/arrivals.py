@@ -1,22 +1,17 @@
 """What a file to fetch must be: checks by kind, size and checksum, on what arrives and on what lies there already."""
 
 import hashlib
-import json
-import math
 import mmap
-import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.config import InputError
+from src.files import read_json
 from src.weights.table import Damaged, fields, shard_sizes
 
-LARGEST_JSON = LARGEST_DIRECTORY = 16 << 20  # bytes
-NPY = re.compile(
-    rb"\{'descr': '[|<>=]?([biuf])(\d{1,2})', 'fortran_order': (?:True|False), 'shape': \(([\d, L]{0,200})\), \} *\n"
-)
+LARGEST_DIRECTORY = 16 << 20  # bytes of a zip archive's list of members
 
 
 @dataclass(frozen=True)
@@ -91,19 +86,9 @@ def checksum(path: Path, pin: str) -> str:
 
 
 def npy_file(path: Path):
-    """One whole array of numbers, as np.save writes it."""
-    with open(path, "rb") as f:
-        start = f.read(10)
-        if start[:6] != b"\x93NUMPY" or len(start) < 10 or start[6] != 1:
-            raise Damaged("not an array of NumPy's format 1")
-        header = f.read(struct.unpack("<H", start[8:])[0])
-    match = NPY.fullmatch(header)
-    if not match:
-        raise Damaged("not an array of numbers")
-    shape = [int(n) for n in re.findall(rb"\d{1,18}", match[3])]
-    expected = 10 + len(header) + int(match[2]) * math.prod(shape)
-    if path.stat().st_size != expected:
-        raise Damaged(f"{path.stat().st_size} bytes, not {expected} as its header says")
+    from src.data.arrays import load_array  # NumPy takes its time to be imported
+
+    load_array(path)
 
 
 def gzip_file(path: Path):
@@ -135,37 +120,13 @@ def graph_file(path: Path):
 
 
 def safetensors_file(path: Path):
-    """A header that is JSON, and as many bytes behind it as it says."""
-    size = path.stat().st_size
-    with open(path, "rb") as f:
-        length = int.from_bytes(f.read(8), "little")
-        if not 2 <= length <= min(LARGEST_JSON, size - 8):
-            raise Damaged("not a safetensors file")
-        header = json_object(f.read(length))
-    header.pop("__metadata__", None)
-    offsets = [entry.get("data_offsets") if isinstance(entry, dict) else None for entry in header.values()]
-    if not all(isinstance(o, list) and len(o) == 2 and all(type(n) is int for n in o) for o in offsets):
-        raise Damaged("a safetensors header without places")
-    expected = 8 + length + max((end for _, end in offsets), default=0)
-    if size != expected:
-        raise Damaged(f"{size} bytes, not {expected} as its header says")
+    from src.weights.shards import header
+
+    header(path)
 
 
 def json_file(path: Path):
-    if path.stat().st_size > LARGEST_JSON:
-        raise Damaged(f"more than {LARGEST_JSON >> 20} MiB")
-    json_object(path.read_bytes())
-
-
-def json_object(text: bytes) -> dict:
-    """The JSON object in some bytes, else Damaged."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Damaged("not JSON") from error
-    if not isinstance(content, dict):
-        raise Damaged("not a JSON object")
-    return content
+    read_json(path, dict)
 
 
 CHECKS = {  # ending: what raises Damaged or InputError of another file

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from src.config import BUNDLED, InputError, check_shapes, hparams_from_shapes
+from src.config import BUNDLED, InputError, check_shapes, hparams_from_shapes, one_line
 from src.files import sync
 from src.model import ImageGPT
-from src.schema import one_line
 from src.weights import huggingface
 from src.weights.index import damaged, read_index
 from src.weights.numbers import as_float32
@@ -105,10 +104,10 @@ def readable(prefix):
     try:
         yield
     except InputError as error:
-        raise InputError(one_line(str(error) if prefix in str(error) else f"{prefix}: {error}")) from error
+        raise InputError(str(error) if prefix in str(error) else f"{prefix}: {error}") from error
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = str(getattr(error, "message", error)).split("\n")[0]
-        raise damaged(prefix, one_line(reason)) from error
+        raise damaged(prefix, reason) from error
 
 
 def model_shapes(shapes, hparams):
@@ -123,7 +122,7 @@ def model_shapes(shapes, hparams):
     own = {name: shape for name, shape in shapes.items() if name in expected}
     extra = [name for name in shapes if name not in own and not COUNTER.search(name) and not is_slot(name, expected)]
     if extra:
-        raise InputError(f"unexpected variables: {', '.join(sorted(extra)[:8])}")
+        raise InputError(f"unexpected variables: {', '.join(map(one_line, sorted(extra)[:8]))}")
     return own
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from src.config import HParams, InputError, check_shapes, square_side
 from src.files import read_json, whole, write_json
-from src.schema import Integer, ListOf, OneOf, Real, check
+from src.schema import Integer, OneOf, check
 from src.weights.shards import WEIGHTS, Weights
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -32,7 +32,6 @@ ARITHMETIC = {  # what the network needs a config to say, where it says it
     "add_cross_attention": False,
 }
 FIXED = {name: OneOf((value,)) for name, value in ARITHMETIC.items()}
-CLUSTERS = ListOf(ListOf(Real(-1, 1), 3, 3), 1, 1 << 16)
 MASKS = re.compile(r"^h\.\d+\.attn\.(bias|masked_bias)$")  # in old files; not weights
 
 
@@ -59,17 +58,6 @@ def read_hparams(folder: str | Path) -> HParams:
         n_layer=config["n_layer"],
         n_vocab=config["vocab_size"] - 1,
     )
-
-
-def read_clusters(path: str | Path) -> np.ndarray:
-    """The palette [colours, 3] in the processor of a model, preprocessor_config.json.
-
-    Raises:
-        InputError: there is none, or not of colours in -1..1.
-    """
-    processor = read_json(path, dict)
-    check(processor, {"clusters": CLUSTERS}, path)
-    return np.array(processor["clusters"], np.float32)
 
 
 def shapes(hparams):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from src.config import InputError
+from src.config import InputError, one_line
 from src.files import JSON_BYTES, parse_json, read_json
-from src.schema import Integer, ListOf, Table, Text, check, one_line
+from src.schema import Integer, ListOf, Table, Text, check
 from src.weights.numbers import as_float32
 
 WEIGHTS = "model.safetensors"
@@ -69,6 +69,9 @@ def header(path: Path) -> dict[str, dict]:
             raise InputError(f"{where} lies beyond the end of the file; fetch it again")
         if item and math.prod(tensor["shape"]) * item != end - first:
             raise InputError(f"{where} has {end - first} bytes for the shape {tensor['shape']}")
+    whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
+    if size != whole:
+        raise InputError(f"{path}: damaged ({size} bytes, not {whole} as its header says); fetch it again")
     return tensors
 
 

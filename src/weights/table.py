@@ -1,32 +1,36 @@
-"""A checkpoint's `.index` as far as a download needs it: how long each of its `.data-*` files is.
+"""A checkpoint's `.index`, read without TensorFlow, which ends the process at some that are damaged.
 
-The file is a table of blocks of keys and protobuf values, a footer behind them; only what TensorFlow writes is read.
+The file is a table of LevelDB's kind: blocks of sorted names, each stored as what differs from the one before it, and
+for each name a protobuf message.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from src.config import InputError
+from src.files import read_bytes
 
-LARGEST = 16 << 20  # bytes of an index; the largest model's has 50 KB
-FOOTER, MAGIC = 48, 0xDB4775248B80FB57
+MAGIC, FOOTER, TRAILER = 0xDB4775248B80FB57, 48, 5  # the last eight bytes; bytes of the end, and behind each block
+BYTES, ENTRIES, NAME = 1 << 24, 1 << 17, 1 << 10  # at most: of the file, variables in it, bytes of a name
+SHARDS = 1 << 16  # files of data, at most
 
 
-class Damaged(Exception):
+class Damaged(ValueError):
     """Bytes that are not what they should be."""
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """(the number that begins at `at`, where it ends), of at most 64 bits."""
-    value = 0
+    """(the number of seven bits a byte that begins at `at`, where it ends)."""
+    number = 0
     for shift in range(0, 64, 7):
         if at >= end:
             raise Damaged("cut short")
-        value |= (data[at] & 127) << shift
+        number |= (data[at] & 127) << shift
         at += 1
         if data[at - 1] < 128:
-            return value, at
+            return number, at
     raise Damaged("a number of more than 64 bits")
 
 
@@ -47,52 +51,73 @@ def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int | tuple[in
         yield number, value
 
 
-def numbers(data: bytes, at: int, end: int) -> dict[int, int]:
-    """Number to value of the integer fields between two places, each the last of its number."""
-    return {number: value for number, value in fields(data, at, end) if isinstance(value, int)}
+def numbers(message: bytes) -> dict[int, int]:
+    """Number to value of the integer fields of a protobuf message, each the last of its number."""
+    return {number: value for number, value in fields(message, 0, len(message)) if isinstance(value, int)}
 
 
-def handle(data: bytes, at: int, end: int) -> tuple[tuple[int, int], int]:
-    """((where a block begins, where it ends), where this handle ends)."""
-    start, at = varint(data, at, end)
-    size, at = varint(data, at, end)
-    if start + size + 5 > len(data):  # a type and a checksum behind each
-        raise Damaged("a block beyond the end")
-    return (start, start + size), at
-
-
-def values(data: bytes, block: tuple[int, int]) -> Iterator[tuple[bool, int, int]]:
-    """Of each entry of a block: whether its key is empty, and where its value begins and ends."""
-    at, end = block
-    if end - at < 4 or data[end]:
-        raise Damaged("an empty or compressed block")
-    end -= 4 * (struct.unpack_from("<I", data, end - 4)[0] + 1)  # where each run of shared prefixes begins
-    while at < end:
-        shared, at = varint(data, at, end)
-        own, at = varint(data, at, end)
-        size, at = varint(data, at, end)
-        if at + own + size > end:
-            raise Damaged("an entry beyond its block")
-        at += own + size
-        yield not shared + own, at - size, at
-    if at != end:
-        raise Damaged("a block that does not add up")
-
-
-def entries(data: bytes) -> Iterator[tuple[bool, dict[int, int]]]:
-    """Of each variable, and of the header, whose key is empty: that, and the integer fields."""
-    if len(data) < FOOTER or struct.unpack_from("<Q", data, len(data) - 8)[0] != MAGIC:
+def table(content: bytes) -> list[tuple[bytes, bytes]]:
+    """The names and values of a whole table, in order; Damaged where it is not one."""
+    if len(content) < FOOTER or struct.unpack("<Q", content[-8:])[0] != MAGIC:
         raise Damaged("its end is not that of an index")
-    _, at = handle(data, len(data) - FOOTER, len(data) - 8)
-    top, _ = handle(data, at, len(data) - 8)
-    left = len(data)
-    for _, start, end in values(data, top):
-        block, _ = handle(data, start, end)
-        left -= block[1] - block[0]
+    footer, at, left, found = content[-FOOTER:-8], 0, len(content), []
+    for _ in range(2):  # of the block of filters, which is not used
+        _, at = varint(footer, at, len(footer))
+    for _, handle in entries(block(content, footer, at)):
+        data = block(content, handle, 0)
+        left -= len(data)
         if left < 0:
             raise Damaged("blocks that overlap")
-        for empty, *place in values(data, block):
-            yield empty, numbers(data, *place)
+        found += itertools.islice(entries(data), ENTRIES + 1 - len(found))
+    if len(found) > ENTRIES:
+        raise Damaged(f"more than {ENTRIES} variables")
+    if not found or any(a >= b for (a, _), (b, _) in itertools.pairwise(found)):
+        raise Damaged("its names are not in order")
+    return found
+
+
+def block(content: bytes, handle: bytes, at: int) -> bytes:
+    """The block whose place and length stand in a handle at `at`."""
+    start, at = varint(handle, at, len(handle))
+    size, _ = varint(handle, at, len(handle))
+    if size < 4 or start + size + TRAILER > len(content) - FOOTER or content[start + size]:
+        raise Damaged("a block that is cut off or compressed")
+    return content[start : start + size]
+
+
+def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The names and values in a block."""
+    restarts = struct.unpack("<I", data[-4:])[0]
+    end = len(data) - 4 - 4 * restarts
+    if end < 0:
+        raise Damaged("a block that is too short")
+    key, at, whole_names = b"", 0, {0}
+    while at < end:
+        first = at
+        shared, at = varint(data, at, end)
+        fresh, at = varint(data, at, end)
+        length, at = varint(data, at, end)
+        if shared > len(key) or shared + fresh > NAME or at + fresh + length > end:
+            raise Damaged("a name that is damaged")
+        key = key[:shared] + data[at : at + fresh]
+        whole_names |= {first} if shared == 0 else set()
+        at += fresh + length
+        yield key, data[at - length : at]
+    if not whole_names.issuperset(struct.unpack(f"<{restarts}I", data[end:-4])):
+        raise Damaged("a block whose names begin elsewhere")  # TensorFlow would begin in the middle of a name
+
+
+def read_table(path: str | Path) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """(the number of files of data, name and message of every variable) of the index `path`.
+
+    Raises:
+        InputError: no such file; Damaged: it is damaged.
+    """
+    (key, header), *variables = table(read_bytes(path, BYTES))
+    count = numbers(header).get(1, 0)
+    if key or not 0 < count <= SHARDS:
+        raise Damaged(f"{count} files of data")
+    return count, variables
 
 
 def shard_sizes(path: str | Path) -> list[int]:
@@ -101,22 +126,14 @@ def shard_sizes(path: str | Path) -> list[int]:
     Raises:
         InputError: not a checkpoint's index, or a damaged one.
     """
-    path = Path(path)
     try:
-        if path.stat().st_size > LARGEST:
-            raise Damaged(f"more than {LARGEST >> 20} MiB")
-        found = list(entries(path.read_bytes()))
-        header = [numbers for empty, numbers in found if empty]
-        count = header[0].get(1, 0) if header else 0
-        if len(header) != 1 or not 0 < count < 100_000:
-            raise Damaged("no number of files")
+        count, variables = read_table(path)
         sizes = [0] * count
-        for empty, entry in found:
+        for entry in (numbers(message) for _, message in variables):
             shard = entry.get(3, 0)
-            if not empty and shard >= count:
+            if shard >= count:
                 raise Damaged("a variable in a file that there is not")
-            if not empty:
-                sizes[shard] = max(sizes[shard], entry.get(4, 0) + entry.get(5, 0))
+            sizes[shard] = max(sizes[shard], entry.get(4, 0) + entry.get(5, 0))
         return sizes
     except Damaged as error:
         raise InputError(f"{path}: not a checkpoint's index ({error})") from error

@@ -139,6 +139,7 @@ def test_mistakes(folder, capsys):
         (["--upscale", *out], "draw some images with run.py"),
         (["--upscale", photos, "--weights", folder / "none.keras", *out], "none.keras: no such file"),
         (["--train", photos, *SMALL, "--blocks", 1, "--weights", of_espcn, *out], "another network"),
+        (["--train", photos, *SMALL, "--blocks", 300, *out], "--blocks is 300, expected an integer in 0..256"),
         (["--train", photos, *GAN, "--weights", of_espcn, *out], "not a generator"),
         (["--train", photos, *GAN, "--patch", 500, *out], "large enough"),
         (["--eval", photos, "--weights", of_espcn], "a network of the kind of espcn"),

@@ -15,7 +15,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from src.config import InputError
-from src.weights.huggingface import CONFIG, read_clusters, read_hparams
+from src.data.palettes import json_clusters
+from src.weights.huggingface import CONFIG, read_hparams
 from src.weights.index import read_index
 from src.weights.shards import INDEX, header, shards
 
@@ -71,7 +72,7 @@ def parsers(folder: Path) -> dict:
     return {
         "configuration": ((DATA / "hf" / CONFIG).read_bytes(), folder / CONFIG, lambda path: read_hparams(folder)),
         "shard index": (index, folder / INDEX, lambda path: shards(folder)),
-        "palette": (processor, folder / "preprocessor_config.json", read_clusters),
+        "palette": (processor, folder / "preprocessor_config.json", json_clusters),
         "header": (tensors, folder / "a.safetensors", header),
         "index": (
             (DATA / "ar" / "model.ckpt-1000000.index").read_bytes(),

@@ -639,10 +639,7 @@ def test_labels_that_name_no_class(labels, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", '"cat"', "null", "[null]", "3", "["])
 def test_names_of_classes_that_are_none(text, tmp_path):
     (tmp_path / "d_classes.json").write_text(text)
-    if text == "null":
-        assert tokens.class_names(tmp_path / "d") is None
-        return
-    with pytest.raises(InputError, match=r"d_classes\.json: not "):
+    with pytest.raises(InputError, match=r"d_classes\.json: (not |holds JSON of type \w+, expected list)"):
         tokens.class_names(tmp_path / "d")
 
 

@@ -21,15 +21,17 @@ from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleH
 import espcn
 from src.config import InputError, hparams_from_shapes
 from src.data.images import write_png
+from src.data.palettes import json_clusters
 from src.files import JSON_BYTES, read_json
 from src.superres.espcn import Espcn
 from src.superres.files import load_network, save_network
 from src.superres.srgan import Generator
 from src.weights import huggingface
 from src.weights.checkpoint import load_model
-from src.weights.index import MAGIC, read_index
+from src.weights.index import read_index
 from src.weights.numbers import as_float32, is_finite
 from src.weights.shards import INDEX, WEIGHTS
+from src.weights.table import MAGIC
 from tests.conftest import DATA, TINY, files, photo, random_model, run_here
 from tests.fuzz.fuzz_weights import fuzz
 from tests.unit.test_checkpoint import write
@@ -160,7 +162,7 @@ NOT_JSON = {
 def test_files_that_are_not_a_json_object(name, kind, folder):
     (folder / name).write_bytes(NOT_JSON[kind])
     (folder / WEIGHTS).unlink()
-    read = huggingface.read_clusters if name == huggingface.PROCESSOR else lambda path: load_model(folder)
+    read = json_clusters if name == huggingface.PROCESSOR else lambda path: load_model(folder)
     refused(lambda: read(folder / name), folder, re.escape(name))
 
 
@@ -169,7 +171,7 @@ def test_palettes_that_are_none(bad, tmp_path):
     for clusters in ([[0, 0, bad]], [bad], bad, [[0, 0]], []):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps({"clusters": clusters}))
         path = tmp_path / "preprocessor_config.json"
-        refused(lambda: huggingface.read_clusters(path), path, "clusters (is|has)")  # noqa: B023
+        refused(lambda: json_clusters(path), path, "clusters (is|has)")  # noqa: B023
 
 
 @pytest.mark.parametrize(
