@@ -9,6 +9,7 @@ import sys
 from src.cli.parser import Parser, positive
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
 from src.config import BUNDLED, DOWNLOADS
+from src.files import locked
 from src.weights import addresses
 from src.weights.addresses import BUCKET, HUB, ORIGINALS, SHARDS, STEPS, base_address
 
@@ -64,11 +65,12 @@ def fetch_release(args, folder):
 
     base, model = base_address(args.base_url, BUCKET), f"{args.model}{'-bert' * args.bert}"
     place = folder / f"igpt-{model}"
-    index, others = addresses.index_and_shards(place, model, args.ckpt, base)
-    hidden = index if index.is_there() else dataclasses.replace(index, path=place / f".{index.path.name}")
-    fetch([addresses.palette(place, base), hidden], args)
-    fetch(addresses.sized(others, shard_sizes(hidden.path), hidden.path), args)
-    hidden.path.replace(index.path)  # what makes it a checkpoint comes last
+    with locked(place / ".lock"):
+        index, others = addresses.index_and_shards(place, model, args.ckpt, base)
+        hidden = index if index.is_there() else dataclasses.replace(index, path=place / f".{index.path.name}")
+        fetch([addresses.palette(place, base), hidden], args)
+        fetch(addresses.sized(others, shard_sizes(hidden.path), hidden.path), args)
+        hidden.path.replace(index.path)  # what makes it a checkpoint comes last
     return place
 
 
@@ -76,8 +78,9 @@ def fetch_from_hub(args, folder):
     """Fetch the same model as Hugging Face's folder; return it."""
     place = folder / f"igpt-{args.model}-hub"
     *others, last = addresses.hub_files(place, args.model, base_address(args.base_url, HUB))
-    fetch(others, args)
-    fetch([last], args)
+    with locked(place / ".lock"):
+        fetch(others, args)
+        fetch([last], args)
     return place
 
 
@@ -99,20 +102,21 @@ def fetch_model(args, folder):
 
 def fetch_dataset(args, folder):
     """Fetch token files, or originals that are then turned into tokens or unpacked."""
-    name = args.dataset
-    if name not in ORIGINALS:
-        fetch(addresses.token_files(folder, name, base_address(args.base_url, BUCKET)), args)
-        return
-    raw = folder / "raw" / name
-    originals = addresses.original_files(raw, name, base_address(args.base_url, ORIGINALS[name]))
-    fetch(originals, args)
-    if name != "div2k":
-        encode(name, raw, folder / name)
-        return
     from src.weights.archives import unpack
 
-    for file in originals:
-        unpack(file.path)
+    name = args.dataset
+    if name not in ORIGINALS:
+        with locked(folder / f".{name}.lock"):
+            fetch(addresses.token_files(folder, name, base_address(args.base_url, BUCKET)), args)
+        return
+    raw = folder / "raw" / name
+    with locked(raw / ".lock"):
+        originals = addresses.original_files(raw, name, base_address(args.base_url, ORIGINALS[name]))
+        fetch(originals, args)
+        if name != "div2k":
+            return encode(name, raw, folder / name)
+        for file in originals:
+            unpack(file.path)
 
 
 def encode(name, raw, prefix):
@@ -134,7 +138,8 @@ def main(argv=None):
         named = f" --ckpt_path {shlex.quote(str(place))}" if "download_dir" in args.given else ""
         print(f"{place}: complete; python run.py --sample{named} uses it")
     if args.clusters:
-        fetch([addresses.palette(folder, base_address(args.base_url, BUCKET))], args)
+        with locked(folder / ".clusters.lock"):
+            fetch([addresses.palette(folder, base_address(args.base_url, BUCKET))], args)
     if args.dataset:
         fetch_dataset(args, folder)
 

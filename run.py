@@ -110,7 +110,7 @@ def train(args, strategy):
     from src.data.tokens import fingerprint, save_array
     from src.training import pretraining
     from src.training.loop import Intervals
-    from src.training.runs import RunFolder
+    from src.training.runs import open_run
     from src.utils import count_parameters
     from src.weights import checkpoint
 
@@ -125,15 +125,15 @@ def train(args, strategy):
     data = {"tokens": fingerprint(tokens.train), "palette": fingerprint(clusters)}
     data["start"] = checkpoint.fingerprint(start) if start else None
     record = {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(recipe), "data": data}
-    folder = RunFolder(args.save_dir, record)
-    save_array(folder.path / "clusters.npy", clusters)
-    count, first = count_parameters(model.params.values()), max(folder.states(), default=0)
-    print(f"{folder.path}: {count:,} parameters, {len(tokens.train)} images", end=", ")
-    print(f"batches of {recipe.n_batch} in parts of {part}, step {first} to {recipe.steps}", flush=True)
-    if folder.note:
-        print(folder.note, flush=True)
-    bar = progress_bar("train", "step")
-    args.ckpt_path = str(pretraining.pretrain(task, folder, strategy, options(Intervals, args), show_figures, bar))
+    with open_run(args.save_dir, record) as folder:
+        save_array(folder.path / "clusters.npy", clusters)
+        count = count_parameters(model.params.values())
+        print(f"{folder.path}: {count:,} parameters, {len(tokens.train)} images", end=", ")
+        print(f"batches of {recipe.n_batch} in parts of {part}, step {folder.first} to {recipe.steps}", flush=True)
+        for note in folder.notes:
+            print(note, flush=True)
+        bar = progress_bar("train", "step")
+        args.ckpt_path = str(pretraining.pretrain(task, folder, strategy, options(Intervals, args), show_figures, bar))
     print(f"checkpoint: {args.ckpt_path}")
     follow = f"--eval --data_path {shlex.quote(args.data_path)}" if hparams.bert else "--sample"
     print(f"python run.py {follow} --ckpt_path {shlex.quote(args.ckpt_path)}")

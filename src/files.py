@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import itertools
 import json
 import os
 import stat
@@ -13,6 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from src.config import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody is kept out
+    fcntl = None
 
 DAY = 24 * 3600  # seconds
 JSON_BYTES = 1 << 24  # at most in a JSON file: no configuration, index of shards or list of classes comes near it
@@ -78,6 +84,51 @@ def move(parts: dict[Path, Path], old: list[Path], durable: bool):
     if durable:
         for folder in {path.parent for path in parts}:
             sync(folder)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Keep other processes from what the lock file `path` stands for; it is there only as long as somebody holds it.
+
+    A lock ends with its process, however that ends.
+
+    Raises:
+        InputError: another process, or another caller in this one, holds it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = False
+    while not held:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            hold(descriptor, path)
+            held = is_named(descriptor, path)  # else its holder has just removed it: somebody may hold a new one
+            if held:
+                yield
+        finally:
+            if held:
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def hold(descriptor: int, path: Path):
+    """Lock an open file, where the system knows such locks."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"{path}: another process is at work in this folder; wait until it has ended, or give another folder"
+        ) from None
+
+
+def is_named(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def sync(path: str | Path):
@@ -182,3 +233,9 @@ def refuse_constant(name):
 def unique(names: list[str]) -> list[str]:
     """The names, those that came before with a number behind."""
     return [f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first one with a number behind its name that nothing has."""
+    numbered = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))

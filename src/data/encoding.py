@@ -12,8 +12,8 @@ from src.config import InputError
 from src.data.images import colour, readable, square
 from src.data.palettes import fit_palette, load_clusters
 from src.data.sources import Source, open_source
-from src.data.tokens import SPLITS, files_of, token_type
-from src.files import together
+from src.data.tokens import SPLITS, files_of, lock_of, token_type
+from src.files import locked, together
 from src.utils import color_quantize
 
 CHUNK = 256  # images between two writes
@@ -105,28 +105,30 @@ def encode_dataset(
         skipped: is given what is wrong with an image that cannot be read.
 
     Raises:
-        InputError: nothing to read in the folder, no readable image in a split, too few colours for the palette, or an
-            option that has no effect on this source.
+        InputError: nothing to read in the folder, no readable image in a split, too few colours for the palette, an
+            option that has no effect on this source, or another process that writes this data set.
     """
-    splits = open_splits(source, options)
-    sample = [] if options.clusters else palette_sample(splits["tr"], options)
-    count = Count(len(sample) + sum(len(s.items) for s in splits.values()), progress, skipped)
-    clusters = load_clusters(options.clusters) if options.clusters else sampled_palette(count.items(sample), options)
-    classes, images = splits["tr"].classes, {}
-    with together(files_of(prefix)) as part:
-        for split, of_split in splits.items():
-            how = options if split == "tr" else dataclasses.replace(options, augment=0)
-            pictures = crops(count.items(of_split.items), how, count.skip)
-            rows = write_tokens(part(f"{prefix}_{split}X.npy"), pictures, clusters, options.n_px**2)
-            if not rows:
-                raise InputError(f"{prefix}_{split}: none of the {len(of_split.items)} images could be read")
-            if of_split.labels is not None:
-                labels = np.eye(len(classes), dtype=np.float32)[of_split.labels[rows]]
-                np.save(part(f"{prefix}_{split}Y.npy"), labels)
-            images[split] = len(rows)
-        np.save(part(f"{prefix}_clusters.npy"), clusters)
-        if classes:
-            part(f"{prefix}_classes.json").write_text(json.dumps(classes), encoding="utf-8")
+    with locked(lock_of(prefix)):
+        splits = open_splits(source, options)
+        sample = [] if options.clusters else palette_sample(splits["tr"], options)
+        count = Count(len(sample) + sum(len(s.items) for s in splits.values()), progress, skipped)
+        given = options.clusters
+        clusters = load_clusters(given) if given else sampled_palette(count.items(sample), options)
+        classes, images = splits["tr"].classes, {}
+        with together(files_of(prefix)) as part:
+            for split, of_split in splits.items():
+                how = options if split == "tr" else dataclasses.replace(options, augment=0)
+                pictures = crops(count.items(of_split.items), how, count.skip)
+                rows = write_tokens(part(f"{prefix}_{split}X.npy"), pictures, clusters, options.n_px**2)
+                if not rows:
+                    raise InputError(f"{prefix}_{split}: none of the {len(of_split.items)} images could be read")
+                if of_split.labels is not None:
+                    labels = np.eye(len(classes), dtype=np.float32)[of_split.labels[rows]]
+                    np.save(part(f"{prefix}_{split}Y.npy"), labels)
+                images[split] = len(rows)
+            np.save(part(f"{prefix}_clusters.npy"), clusters)
+            if classes:
+                part(f"{prefix}_classes.json").write_text(json.dumps(classes), encoding="utf-8")
     return Encoded(images, len(clusters), classes, count.failed)
 
 

@@ -1,7 +1,8 @@
 """Training in a run folder: on pixels (ESPCN, SRResNet), and from there on against a discriminator (SRGAN)."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from src.superres.photographs import DataOptions, TrainingData, load_data
 from src.superres.pixel import PixelRecipe, PixelTask
 from src.superres.srgan import Generator
 from src.training.loop import Figures, Intervals, Task, train
-from src.training.runs import RunFolder, plot_log
+from src.training.runs import RunFolder, open_run, plot_log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +69,11 @@ def train_on_pixels(net: Network, options: DataOptions, recipe: PixelRecipe, ses
     data = load_data(options, net, session.reports.skipped)
     if session.weights:
         start_from(session.weights, net)
-    run = open_run(net, data, recipe, session)
-    with session.strategy.scope():
-        task = PixelTask(net, data, recipe, run.path / "best.keras")
-    learn(task, run, recipe, session)
-    return finish(run, task.path, float(task.best.numpy()), net.scale, data)
+    with find_run(net, data, recipe, session) as run:
+        with session.strategy.scope():
+            task = PixelTask(net, data, recipe, run.path / "best.keras")
+        learn(task, run, recipe, session)
+        return finish(run, task.path, float(task.best.numpy()), net.scale, data)
 
 
 def train_against_discriminator(
@@ -95,8 +96,9 @@ def train_against_discriminator(
     with session.strategy.scope():
         folder = Path(session.save_dir) / run_name(net)
         task = AdversarialTask(net, data, recipe, Keepsakes(folder, keep_every, picture_every))
-    learn(task, run := open_run(net, data, recipe, session), recipe, session)
-    return finish(run, run.path / "last.keras", float(task.psnr.numpy()), net.scale, data)
+    with find_run(net, data, recipe, session) as run:
+        learn(task, run, recipe, session)
+        return finish(run, run.path / "last.keras", float(task.psnr.numpy()), net.scale, data)
 
 
 def starting_generator(save_dir: str | Path, weights: Sequence[str], dtype: str) -> tuple[Generator, tuple[str, ...]]:
@@ -125,14 +127,17 @@ def run_name(net):
     return f"{net.name}_x{net.scale}"
 
 
-def open_run(net: Network, data: TrainingData, recipe: PixelRecipe | GanRecipe, session: Session) -> RunFolder:
+@contextlib.contextmanager
+def find_run(
+    net: Network, data: TrainingData, recipe: PixelRecipe | GanRecipe, session: Session
+) -> Iterator[RunFolder]:
     """The folder of a run, found again by all that decides its result."""
     start = {"weights": list(session.weights), "dtype": net.precision}
     parts = {"network": net.architecture(), "start": start, "recipe": asdict(recipe), "data": data.description}
-    run = RunFolder(Path(session.save_dir) / run_name(net), parts)
-    if run.note:
-        session.reports.line(run.note)
-    return run
+    with open_run(Path(session.save_dir) / run_name(net), parts) as run:
+        for note in run.notes:
+            session.reports.line(note)
+        yield run
 
 
 def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: Session) -> int:
@@ -142,7 +147,13 @@ def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: 
 
 
 def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
-    """Plot a run, and compare what it reached to bicubic."""
+    """Plot a run, and compare what it reached to bicubic.
+
+    Raises:
+        InputError: the file of the network has been removed, which the run has not found a better one than since.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: missing, and the run has made no better network since; train in another `save_dir`")
     scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
     plot_log(run.path / "log.png", run.path / "log.jsonl")
     return Trained(path, psnr, float(np.mean(scores)), len(data.valid))

@@ -15,7 +15,7 @@ from src.measuring.evaluation import Evaluator
 from src.model import ImageGPT
 from src.training.loop import Figures, Intervals, Task, train
 from src.training.runs import RunFolder
-from src.weights.checkpoint import load_model, save_model
+from src.weights.checkpoint import load_model, open_checkpoint, save_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +223,9 @@ def pretrain(
         The prefix of the checkpoint written at the end, in the release's format.
     """
     prefix = run.path / f"model.ckpt-{train(task, run, strategy, intervals, report, progress)}"
-    if not Path(f"{prefix}.index").exists():
+    try:
+        open_checkpoint(prefix)
+    except InputError:  # not there yet, or damaged since
         with task.averaged():
             save_model(task.model, prefix)
     return prefix

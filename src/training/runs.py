@@ -1,18 +1,25 @@
 """The folder of a training run: what decides its result, the states to go on from, and its log."""
 
+import contextlib
 import json
 import os
-import re
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
-from src.config import InputError
-from src.files import read_json, sync, whole, write_json
-from src.weights.checkpoint import move_into_place
+from src.config import InputError, one_line
+from src.files import locked, parse_json, read_bytes, read_json, sync, unused, whole, write_json
+from src.training.states import States
 
-KEEP = 3  # states
+LOG_BYTES = 1 << 30  # at most in a log, of which a run of a week has a few million
+
+
+@contextlib.contextmanager
+def open_run(path: str | Path, recipe: dict[str, dict]) -> Iterator["RunFolder"]:
+    """A `RunFolder`, with its arguments and errors, that other processes are kept out of."""
+    with locked(Path(path) / ".lock"):
+        yield RunFolder(path, recipe)
 
 
 class RunFolder:
@@ -24,21 +31,29 @@ class RunFolder:
             to recipe.json, or compared with it. A run may be made longer; one that has no state yet takes any recipe.
 
     Attributes:
-        note: what to tell the user of how the run goes on, or None.
+        first: the step that the run goes on from.
+        notes: what to tell the user of how it goes on.
         done: whether the training has been ended by its validation.
 
     Raises:
-        InputError: the folder holds a run with another recipe, or one to be made longer that its validation has ended.
+        InputError: another process trains there; the folder holds a run with another recipe, one to be made longer that
+            its validation has ended, or one of which the recipe or every state is damaged.
     """
 
     def __init__(self, path: str | Path, recipe: dict[str, dict]):
         self.path = Path(path)
-        self.note: str | None = None
+        self.notes: list[str] = []
         self.path.mkdir(parents=True, exist_ok=True)
         sync(self.path.parent)
-        self.compare(json.loads(json.dumps(recipe)))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.ended = tf.Variable(False, trainable=False)
+        self.states = States(self.path / "state")
+        newest = self.states.newest()
+        self.first = newest or 0
+        if self.states.damaged:
+            self.notes.append(f"{'; '.join(self.states.damaged)}: going on from step {self.first}")
+        self.compare(json.loads(json.dumps(recipe)), started=newest is not None)
+        self.forget_after(self.first)
 
     @property
     def done(self) -> bool:
@@ -48,68 +63,57 @@ class RunFolder:
     def done(self, value):
         self.ended.assign(value)
 
-    def compare(self, recipe):
-        """Write the recipe where there is no run to go on with, else see that it is that run's, or longer."""
+    def compare(self, recipe, started):
+        """Write the recipe of a run that has no state, else see that it is that run's, or longer."""
         path = self.path / "recipe.json"
-        if not path.exists() or not self.states():
+        if not started:
             return write_json(path, recipe)
-        old = read_json(path, dict)
-        changed = differences(old, recipe)
+        if not path.exists():
+            raise InputError(f"{path}: missing beside the states of a run; bring it back, or give another `save_dir`")
+        changed = differences(read_json(path, dict), recipe)
         length = "epochs" if any("epochs" in part for part in recipe.values()) else "steps"  # else those of an epoch
-        longer = [f"{a} to {b} {name}" for name, a, b in changed if name == length and (a or 0) < (b or 0)]
+        longer = [f"{a} to {b} {name}" for name, a, b in changed if name == length and isinstance(a, int) and a < b]
         if len(longer) < len(changed):
-            listed = ", ".join(f"{name} {a} -> {b}" for name, a, b in changed)
+            listed = ", ".join(f"{one_line(name)} {one_line(a)} -> {one_line(b)}" for name, a, b in changed)
             raise InputError(
                 f"{path}: the run in this folder has other settings ({listed}); give the same, or another `save_dir`"
             )
-        if longer and self.was_ended():
+        if longer and self.states.value(self.first, "done"):
             raise InputError(
                 f"{self.path}: the validation has ended this run, so it cannot be made longer; give another `save_dir`"
             )
         if longer:
-            self.note = f"extended from {', '.join(longer)}; the learning rate follows the longer schedule from here"
+            self.notes.append(
+                f"extended from {', '.join(longer)}; the learning rate follows the longer schedule from here"
+            )
             write_json(path, recipe)
 
-    def was_ended(self):
-        """Whether the last state is that of a run which its validation has ended."""
-        states = self.states()
-        return bool(tf.train.load_checkpoint(states[max(states)]).get_tensor("done/.ATTRIBUTES/VARIABLE_VALUE"))
-
-    def states(self):
-        """Steps of the states in the folder to the beginnings of their files' names, in order."""
-        found = [(p, re.fullmatch(r"ckpt-(\d+)", p.stem)) for p in (self.path / "state").glob("ckpt-*.index")]
-        return dict(sorted((int(match[1]), str(p.with_suffix(""))) for p, match in found if match))
-
     def restore(self, **trackables) -> int:
-        """Go on from the last state of these objects, if there is one: the steps done."""
+        """Go on from the newest whole state of these objects, if there is one: the steps done."""
         self.state = tf.train.Checkpoint(step=self.step, done=self.ended, **trackables)
-        states = self.states()
-        if states:
-            self.state.read(states[max(states)]).assert_existing_objects_matched()
-        for path in (self.path / "state").glob(".part-*"):  # of a run that was killed while it wrote
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self.forget_after(int(self.step))
+        self.states.tidy()
+        if self.first:
+            self.states.read(self.state, self.first)
         self.writer = tf.summary.create_file_writer(str(self.path / "tensorboard"))
-        return int(self.step)
+        return self.first
 
     def forget_after(self, step):
         """Take from the log what was reported after the state and will be reported again, or was cut short."""
         log = self.path / "log.jsonl"
-        if log.exists():
-            lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            with whole(log) as part:
-                part.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+        if not os.path.lexists(log):
+            return
+        entries, damaged = read_log(log)
+        if damaged:
+            aside = unused(log.with_name("log-damaged.jsonl"))
+            log.rename(aside)
+            self.notes.append(f"{log}: {damaged}; set aside as {aside.name}, {len(entries)} entries are kept")
+        with whole(log) as part:
+            part.write_text("".join(json.dumps(entry) + "\n" for entry in entries if entry["step"] <= step))
 
     def save(self, step: int):
-        """Keep the state as that after so many steps; with it on the disk, older ones go."""
-        folder = self.path / "state"
-        folder.mkdir(exist_ok=True)
-        sync(self.path)
+        """Keep the state as that after so many steps."""
         self.step.assign(step)
-        move_into_place(self.state.write(str(folder / f".part-{step}")), folder / f"ckpt-{step}")
-        for old in [*self.states().values()][:-KEEP]:
-            for path in sorted(folder.glob(f"{Path(old).name}.*"), reverse=True):  # the index first
-                path.unlink()
+        self.states.write(self.state, step)
 
     def log(self, step: int, figures: dict[str, float]):
         """Figures such as `loss/train` into log.jsonl, on the disk when this returns, and for TensorBoard."""
@@ -129,10 +133,39 @@ def differences(old, new):
     found = []
     for name in old | new:
         a, b = old.get(name), new.get(name)
-        if isinstance(a, dict) or isinstance(b, dict):
-            found += differences(a or {}, b or {})
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b)
+        elif a != b and isinstance(a or b, dict):  # a part that the other has not
+            found += differences(*(part if isinstance(part, dict) else {} for part in (a, b)))
         elif a != b:
             found.append((name, a, b))
+    return found
+
+
+def read_log(path: str | Path) -> tuple[list[dict[str, float]], str | None]:
+    """The entries of a log.jsonl, each with its `step`, and what is wrong with it if anything is.
+
+    A last line that was cut short, as a killed run leaves it, is left out and nothing wrong.
+    """
+    entries, damaged = [], None
+    try:
+        lines = read_bytes(path, LOG_BYTES).split(b"\n")[:-1]
+    except InputError as error:
+        return entries, str(error).removeprefix(f"{path}: ")
+    for i, line in enumerate(lines):
+        try:
+            entries.append(entry(line, path))
+        except InputError:
+            damaged = damaged or f"line {i + 1} is damaged"
+    return entries, damaged
+
+
+def entry(line, path):
+    """One line of a log."""
+    found = parse_json(line, path, dict)
+    numbers = {name: value for name, value in found.items() if type(value) in (int, float)}
+    if numbers != found or type(found.get("step")) is not int:
+        raise InputError(f"{path}: not an entry of a log")
     return found
 
 
@@ -141,9 +174,9 @@ def plot_log(path, log):
     from matplotlib.figure import Figure
 
     curves = {}
-    for entry in map(json.loads, Path(log).read_text().splitlines()):
-        step = entry.pop("step")
-        for name, value in entry.items():
+    for figures in read_log(log)[0]:
+        step = figures.pop("step")
+        for name, value in figures.items():
             curves.setdefault(name, []).append((step, value))
     figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
     for axis, (name, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):

@@ -39,6 +39,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "devices",
     "measuring.metrics",
     "measuring.evaluation",
+    "training.states",
     "training.runs",
     "training.loop",
     "training.pretraining",

@@ -248,12 +248,14 @@ def test_a_finished_or_ended_run_does_nothing_more(tmp_path):
 def test_a_run_may_be_made_longer(tmp_path):
     count(tmp_path, 10)
     task, run, done = count(tmp_path, 14)
-    assert run.note.startswith("extended from 10 to 14 steps; the learning rate") and float(task.weight) == done == 14
-    assert count(tmp_path, 14)[1].note is None
+    assert (
+        run.notes[0].startswith("extended from 10 to 14 steps; the learning rate") and float(task.weight) == done == 14
+    )
+    assert not count(tmp_path, 14)[1].notes
     with pytest.raises(InputError, match=r"steps 14 -> 5\); give the same, or another `save_dir`"):
         count(tmp_path, 5)
     count(tmp_path / "epochs", 10, epochs=2)
-    assert "from 2 to 3 epochs" in count(tmp_path / "epochs", 10, epochs=3)[1].note
+    assert "from 2 to 3 epochs" in count(tmp_path / "epochs", 10, epochs=3)[1].notes[0]
     with pytest.raises(InputError, match="steps 10 -> 12"):  # of an epoch
         count(tmp_path / "epochs", 12, epochs=3)
 
@@ -303,7 +305,7 @@ def test_states_and_logs_are_on_the_disk_before_older_ones_go(tmp_path, monkeypa
     events.clear()
     for step in range(1, 6):
         run.save(step)
-    assert sorted(run.states()) == [3, 4, 5]
+    assert run.states.steps() == [3, 4, 5]
     assert not list((tmp_path / "state").glob(".part-*"))
     first = events[: len(events) // 5]
     assert first[-1] == "fsync" and first[-2].endswith("ckpt-1.index") and first[-3] == "fsync"
