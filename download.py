@@ -23,7 +23,7 @@ def parse(argv):
     p.add_argument("--ckpt", type=int, choices=STEPS, default=1000000, help="training step of the checkpoint")
     p.add_argument("--bert", action="store_true", help="the model with the BERT objective")
     p.add_argument("--clusters", action="store_true", help="fetch the palette alone")
-    p.add_argument("--dataset", choices=["imagenet", "cifar10", *ORIGINALS], help="data set to fetch")
+    p.add_argument("--dataset", choices=["imagenet", "cifar10", "emoji", *ORIGINALS], help="data set to fetch")
     p.add_argument("--download_dir", default=str(DOWNLOADS), help="where everything goes")
     p.add_argument(
         "--source", choices=["auto", "release", "hub"], default="auto", help="auto: the release's bucket, else the hub"
@@ -105,6 +105,8 @@ def fetch_dataset(args, folder):
     from src.weights.archives import unpack
 
     name = args.dataset
+    if name == "emoji":
+        return fetch_emoji(args, folder)
     if name not in ORIGINALS:
         with locked(folder / f".{name}.lock"):
             fetch(addresses.token_files(folder, name, base_address(args.base_url, BUCKET)), args)
@@ -117,6 +119,18 @@ def fetch_dataset(args, folder):
             return encode(name, raw, folder / name)
         for file in originals:
             unpack(file.path)
+
+
+def fetch_emoji(args, folder):
+    """Fetch three sets of emoji, and make a folder of them that dataset.py reads."""
+    from src.data.emoji import make_folder
+
+    raw, images = folder / "raw" / "emoji", folder / "emoji"
+    with locked(raw / ".lock"):
+        fetch(addresses.emoji_files(raw, args.base_url and base_address(args.base_url, "")), args)
+        made = make_folder(raw, images, lambda name: progress_bar(name, "image"))
+    print(f"{images}: {', '.join(f'{n} images for {split}' for split, n in made.items())}")
+    print(f"python dataset.py {shlex.quote(str(images))} --classes --fit_clusters 512")
 
 
 def encode(name, raw, prefix):

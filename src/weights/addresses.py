@@ -38,6 +38,12 @@ PINS = {  # data set: file: SHA-256, or MD5 where nobody publishes more; a mirro
         "DIV2K_valid_HR.zip": "9fcdda83005c5e5997799b69f955ff88",
     },
 }
+EMOJI = {  # file: the sets' own releases, and Unicode's list of that version
+    "noto.zip": "https://github.com/googlefonts/noto-emoji/archive/refs/tags/v2.042.zip",
+    "twemoji.zip": "https://github.com/jdecked/twemoji/archive/refs/tags/v15.1.0.zip",
+    "fluent.zip": "https://github.com/microsoft/fluentui-emoji/archive/refs/heads/main.zip",
+    "emoji-test.txt": "https://unicode.org/Public/emoji/15.1/emoji-test.txt",
+}
 TOKENS = [f"{split}{array}.npy" for split in ("tr", "va", "te") for array in "XY"]
 
 
@@ -102,3 +108,9 @@ def original_files(folder: Path, dataset: str, base: str) -> list[File]:
     """A data set as its authors published it."""
     pins = PINS.get(dataset, {})
     return [File(f"{base}/{name}", folder / name, pin=pins.get(name)) for name in FILES[dataset]]
+
+
+def emoji_files(folder: Path, base: str | None) -> list[File]:
+    """Three emoji sets and the list of names; `base` stands for all their hosts."""
+    addresses = {name: base + urllib.parse.urlsplit(url).path if base else url for name, url in EMOJI.items()}
+    return [File(url, folder / name) for name, url in addresses.items()]

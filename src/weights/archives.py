@@ -1,9 +1,11 @@
 """Zip archives from outside: looked through before anything is written, and unpacked whole or not at all."""
 
+import contextlib
 import os
 import shutil
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from src.config import InputError
@@ -39,14 +41,27 @@ def unpack(path: Path):
     """
     new = path.with_name(f".part-{os.getpid()}-{path.stem}")
     try:
-        zip_file(path)
-        with zipfile.ZipFile(path) as archive:
-            members = trusted(path, archive.infolist())
+        with opened(path) as (archive, members):
             if all((path.parent / m.filename).is_file() and size_of(path, m) == m.file_size for m in members):
                 return
             for member in members:
                 extract(archive, member, inside(new, member.filename))
-        move(new, path.parent)
+            move(new, path.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """A zip archive and its files, looked through.
+
+    Raises:
+        InputError: a damaged archive, one that is not to be trusted, or no room, here or while it is open.
+    """
+    try:
+        zip_file(path)
+        with zipfile.ZipFile(path) as archive:
+            yield archive, trusted(path, archive.infolist())
     except InputError:
         raise
     except OSError as error:
@@ -55,8 +70,6 @@ def unpack(path: Path):
     except Exception as error:  # whatever the library makes of damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: a damaged archive ({reason}); delete it and start again") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def size_of(path, member):

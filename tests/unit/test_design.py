@@ -33,6 +33,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "data.sheets",
     "data.palettes",
     "data.cifar",
+    "data.emoji",
     "data.sources",
     "data.tokens",
     "data.encoding",
