@@ -19,7 +19,8 @@ from src.cli.process import import_tensorflow, progress_bar  # noqa: E402
 import_tensorflow()
 import numpy as np  # noqa: E402
 
-from benchmarks import classifier as judge  # noqa: E402
+from benchmarks import pictures  # noqa: E402
+from benchmarks.classifier import jury  # noqa: E402
 from src import utils  # noqa: E402
 from src.config import BUNDLED, DOWNLOADS  # noqa: E402
 from src.data.images import write_png  # noqa: E402
@@ -39,8 +40,8 @@ def main():
     p.add_argument("--json", help="write the figures here")
     args = p.parse_args()
 
-    model, clusters, _, (X, Y), classifier = judge.jury(args.ckpt_path, args.data_path)
-    n_px = model.hparams.n_px
+    judge, (_, model) = jury(args.data_path), pictures.model_for(args)
+    (X, Y), n_px = judge.test, model.hparams.n_px
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
@@ -52,8 +53,7 @@ def main():
     mixed = np.concatenate([true[:, :given], X[others][:, given:]], axis=1)
 
     def right(tokens, labels):
-        p = classifier.predict(judge.pixels(tokens, clusters), batch_size=256, verbose=0)
-        return float((p.argmax(1) == labels).mean())
+        return float((judge.probabilities(tokens).argmax(1) == labels).mean())
 
     figures = {
         "true images": right(true, labels),
@@ -68,8 +68,8 @@ def main():
     if args.sheet:
         shown = np.where(np.arange(n_px**2) < given, true, 0)
         columns = np.stack([true, shown, *drawn.reshape(len(true), -1, n_px**2).transpose(1, 0, 2)], axis=1)[:10]
-        pictures = utils.color_dequantize(columns.transpose(1, 0, 2).reshape(-1, n_px**2), clusters, n_px)
-        write_png(args.sheet, sheet(pictures, columns=len(columns), scale=3))
+        shown = utils.color_dequantize(columns.transpose(1, 0, 2).reshape(-1, n_px**2), judge.clusters, n_px)
+        write_png(args.sheet, sheet(shown, columns=len(columns), scale=3))
 
 
 if __name__ == "__main__":

@@ -1,74 +1,85 @@
 #!/usr/bin/env python3
-"""Does the bundled model draw clothes?
+"""Does a model draw what its data show?
 
-Trains a small classifier on the real training images (reduced to the model's palette), then asks it about unconditional
+Trains a small classifier on the real training images (in the data set's palette), then asks it about unconditional
 samples: the share recognised with more than 0.9 confidence, the classes, and the Fréchet distance of its penultimate
-features (64) to the 10,000 test images; beside the same figures for as many real training images.
+features (64) to those of all test images and of all training images; beside the same figures for as many real training
+images, and for the test images. Where the splits have other shares of classes, a model that has learned well is as near
+the training images as they are themselves, and no nearer the test images.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli.process import import_tensorflow, progress_bar  # noqa: E402
+from src.cli.process import import_tensorflow, run  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
 
-from benchmarks import classifier as judge  # noqa: E402
-from src.config import BUNDLED, DOWNLOADS  # noqa: E402
-from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
+from benchmarks import pictures  # noqa: E402
+from benchmarks.classifier import jury  # noqa: E402
+from src.files import write_json  # noqa: E402
 from src.measuring.metrics import frechet_distance  # noqa: E402
 
+SURE = 0.9
 
-def judged(classifier, x, test_features):
-    """The figures for images x [n, h, w, 1]."""
-    p = classifier.predict(x, batch_size=256, verbose=0)
-    features = judge.features(classifier).predict(x, batch_size=256, verbose=0)
+
+def verdict(judge):
+    """How far the jury itself is to be believed: its figures on the real test images, by class too."""
+    p, labels = judge.probabilities(judge.test[0]), np.asarray(judge.test[1]).argmax(1)
+    right, sure = p.argmax(1) == labels, p.max(1) > SURE
+    shares = np.asarray(judge.train[1]).mean(0)
+    present = [k for k in range(len(judge.classes)) if (labels == k).any()]
+    by_class = {judge.classes[k]: float(right[labels == k].mean()) for k in present}
+    sure_by_class = [sure[labels == k].mean() for k in present]
     return {
-        "recognised": float((p.max(1) > 0.9).mean()),
-        "frechet": frechet_distance(features, test_features),
-        "classes": np.bincount(p.argmax(1), minlength=10).tolist(),
+        "accuracy": float(right.mean()),
+        "accuracy_of_the_sure": float(right[sure].mean()),
+        "by_class": by_class,
+        "recognised_at_training_shares": float(np.average(sure_by_class, weights=shares[present])),
     }
 
 
-def main():
+def judged(judge, tokens, references):
+    """The figures for images, tokens [n, s]; Fréchet distances to the features of each reference."""
+    p, features = judge.probabilities(tokens), judge.features(tokens)
+    distances = {name: max(0.0, frechet_distance(features, r)) for name, r in references.items()}  # rounding
+    classes = np.bincount(p.argmax(1), minlength=len(judge.classes)).tolist()
+    return {"images": len(tokens), "recognised": float((p.max(1) > SURE).mean()), **distances, "classes": classes}
+
+
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ckpt_path", default=str(BUNDLED))
-    p.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
-    p.add_argument("--n_samples", type=int, default=1000)
-    p.add_argument("--temperature", type=float, default=1.0)
-    p.add_argument("--seed", type=int, default=42)
-    p.add_argument("--n_batch", type=int, default=50)
-    p.add_argument("--json", help="write the figures here")
-    args = p.parse_args()
+    pictures.add_flags(p)
+    args = p.parse_args(argv)
 
-    model, clusters, (X, _), (X_test, Y_test), classifier = judge.jury(args.ckpt_path, args.data_path)
-    x_test = judge.pixels(X_test, clusters)
-    accuracy = float((classifier.predict(x_test, verbose=0).argmax(1) == Y_test.argmax(1)).mean())
-    print(f"classifier: {accuracy:.4f} right on {len(X_test)} real test images\n")
+    judge = jury(args.data_path)
+    belief = verdict(judge)
+    print(f"classifier: {belief['accuracy']:.4f} right on {len(judge.test[0])} real test images, ", end="")
+    print(f"{belief['accuracy_of_the_sure']:.4f} where it is sure; by class")
+    print(", ".join(f"{name} {share:.2f}" for name, share in belief["by_class"].items()), end="\n\n")
 
-    options = SamplingOptions(args.seed, args.temperature)
-    tokens = Sampler(model, n_batch=args.n_batch).draw(
-        args.n_samples, options, progress=progress_bar("sample", "pixel")
-    )
-    real = X[np.sort(np.random.default_rng(0).permutation(len(X))[: args.n_samples])]
-    test_features = judge.features(classifier).predict(x_test, batch_size=256, verbose=0)
-    figures = {
-        name: judged(classifier, judge.pixels(t, clusters), test_features)
-        for name, t in ((f"samples, temperature {args.temperature}", tokens), ("real training images", real))
-    }
-    print(f"{args.n_samples} images each{'':14}recognised > 0.9   Fréchet distance   " + " ".join(judge.CLASSES))
+    source, tokens = pictures.samples(args, judge.hparams, judge.clusters)
+    (X, _), (X_test, _) = judge.train, judge.test
+    references = {"frechet": judge.features(X_test), "frechet_to_training": judge.features(X)}
+    name = "samples" if args.samples else f"samples, temperature {args.temperature}"
+    rows = {name: tokens, "real training images": pictures.some(X, len(tokens)), "real test images": X_test}
+    figures = {name: judged(judge, x, references) for name, x in rows.items()}
+
+    print(f"{'':28}images   > {SURE}   Fréchet to test, to training   {' '.join(judge.classes)}")
     for name, f in figures.items():
-        counts = " ".join(f"{n:>{len(c)}}" for n, c in zip(f["classes"], judge.CLASSES))
-        print(f"{name:32}{100 * f['recognised']:>13.1f} % {f['frechet']:>18.2f}   {counts}")
+        counts = " ".join(f"{n:>{len(c)}}" for n, c in zip(f["classes"], judge.classes))
+        numbers = f"{100 * f['recognised']:>6.1f} % {f['frechet']:>15.2f} {f['frechet_to_training']:>13.2f}"
+        print(f"{name:27}{f['images']:>7} {numbers}   {counts}")
+    share = 100 * belief["recognised_at_training_shares"]
+    print(f"real test images, each class as often as in training: {share:.1f} % > {SURE}")
     if args.json:
-        Path(args.json).write_text(json.dumps({"classifier": accuracy, **figures}, indent=1) + "\n")
+        write_json(args.json, {"samples from": source, "data": args.data_path, "classifier": belief, **figures})
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
