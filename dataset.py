@@ -3,9 +3,13 @@
 
 from pathlib import Path
 
-from src.cli.parser import Parser, natural, options, positive
+from src.cli.parser import Number, Parser, at_most, options, seed
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run, show_skipped
 from src.config import DOWNLOADS
+
+SIDE = 4096, "Image GPT draws pixel by pixel, and no photograph has so many that tell"
+COLOURS = 1 << 16, "a palette of more has hardly fewer colours than the photographs"
+CROPS = 1000, "no image has so many crops that differ"
 
 
 def parse(argv):
@@ -14,19 +18,21 @@ def parse(argv):
     p.add_argument("source", help=sources)
     p.add_argument("--name", help="name of the data set; default: the folder's")
     p.add_argument("--save_dir", default=str(DOWNLOADS), help="where NAME_trX.npy and the others go")
-    p.add_argument("--n_px", type=positive, default=32, help="image height and width in pixels")
+    p.add_argument("--n_px", type=at_most(*SIDE), default=32, help="image height and width in pixels")
     palette = p.add_mutually_exclusive_group(required=True)
     palette.add_argument("--clusters", metavar="FILE", help="palette to use: .npy of [colours, 3] in -1..1")
-    palette.add_argument("--fit_clusters", metavar="N", type=positive, help="fit a palette of N colours by k-means")
+    palette.add_argument(
+        "--fit_clusters", metavar="N", type=at_most(*COLOURS), help="fit a palette of N colours by k-means"
+    )
     cut = p.add_mutually_exclusive_group()
     crops = "write N random crops of each training image instead of its centre"
-    cut.add_argument("--augment", metavar="N", type=natural, default=0, help=crops)
+    cut.add_argument("--augment", metavar="N", type=Number(int, 0, *CROPS), default=0, help=crops)
     whole = "keep the sides of images that are not square, filled up with a colour, such as white; default: the centre"
     cut.add_argument("--pad", metavar="COLOUR", nargs="?", const="white", help=whole)
     p.add_argument("--classes", action="store_true", help="a sub-folder is a class")
     p.add_argument("--valid_fraction", type=float, help="share of training images held out as valid; default: 0.04")
     p.add_argument("--test_fraction", type=float, help="share held out as test; default: none")
-    p.add_argument("--seed", type=natural, default=42, help="of splits, crops and k-means")
+    p.add_argument("--seed", type=seed, default=42, help="of splits, crops and k-means")
     return p.parse_args(argv)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 
-from src.cli.parser import Parser, positive
+from src.cli.parser import Parser, at_most
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
 from src.config import BUNDLED, DOWNLOADS
 from src.files import locked
@@ -29,7 +29,9 @@ def parse(argv):
         "--source", choices=["auto", "release", "hub"], default="auto", help="auto: the release's bucket, else the hub"
     )
     p.add_argument("--base_url", metavar="URL", help="a mirror to use instead of the source's own address")
-    p.add_argument("--parallel", type=positive, default=4, help="files fetched at a time")
+    p.add_argument(
+        "--parallel", type=at_most(64, "servers refuse so many at a time"), default=4, help="files fetched at a time"
+    )
     args = p.parse_args(argv)
     if args.source == "hub" and (args.bert or args.ckpt != 1000000):
         p.error("--source hub: the hub has the last checkpoints of the autoregressive models only")

@@ -3,13 +3,12 @@
 
 import dataclasses
 import shlex
-from pathlib import Path
 
 from src.cli import flags
 from src.cli.drawing import draw
-from src.cli.models import SIZE_FLAGS, load, planned
-from src.cli.parser import Parser, above_zero, natural, options, positive, unit_interval
-from src.cli.process import import_tensorflow, output_folder, progress_bar, run, show_figures
+from src.cli.models import SIZE_FLAGS, check_batches, check_scored, load, planned
+from src.cli.parser import Parser, fraction, natural, options, positive, rate, seed
+from src.cli.process import import_tensorflow, make_outputs, progress_bar, run, show_figures
 from src.config import SAVE_DIR, SIZES, InputError
 
 SPLITS = ["train", "valid", "test"]
@@ -37,7 +36,7 @@ def add_model_flags(p):
     for name, text in SIZE_FLAGS.items():
         model.add_argument(f"--{name}", type=positive, help=text)
     model.add_argument("--bert", action="store_true", help="use the BERT objective")
-    model.add_argument("--bert_mask_prob", type=unit_interval, default=0.15, help="probability of masking a token")
+    model.add_argument("--bert_mask_prob", type=fraction, default=0.15, help="probability of masking a token")
     model.add_argument("--clf", action="store_true", help="expect a checkpoint with a classification head")
     flags.add_dtype_flag(model)
     flags.add_device_flags(p).add_argument(
@@ -51,11 +50,11 @@ def add_training_flags(p):
     train.add_argument("--n_batch", type=positive, help="images an update (the paper: 128); default: one part a device")
     train.add_argument("--optimizer", choices=["adam", "muon"], default="adam", help="muon: of the MLPs' matrices")
     train.add_argument("--schedule", choices=["cosine", "constant"], default="cosine", help="after the warm-up")
-    train.add_argument("--lr", type=above_zero, default=0.003, help="highest learning rate")
+    train.add_argument("--lr", type=rate, default=0.003, help="highest learning rate")
     train.add_argument("--warmup_steps", type=natural, help="default: one epoch")
-    train.add_argument("--beta1", type=unit_interval, default=0.9, help="Adam's")
-    train.add_argument("--beta2", type=unit_interval, default=0.95, help="Adam's")
-    train.add_argument("--ema", type=unit_interval, help="momentum of an average of the weights, which is the result")
+    train.add_argument("--beta1", type=fraction, default=0.9, help="Adam's")
+    train.add_argument("--beta2", type=fraction, default=0.95, help="Adam's")
+    train.add_argument("--ema", type=fraction, help="momentum of an average of the weights, which is the result")
     train.add_argument("--flip", action="store_true", help="mirror half of the training images")
     train.add_argument("--recompute", action="store_true", help="recompute activations: less memory, a third slower")
     train.add_argument("--log_every", type=positive, default=50, help="steps between two reports")
@@ -75,7 +74,7 @@ def parse(argv):
     p.add_argument_group("--eval").add_argument("--splits", nargs="+", choices=SPLITS, help="default: those there are")
     flags.add_sampling_flags(p.add_argument_group("--sample"))
     add_training_flags(p)
-    p.add_argument("--seed", type=natural, default=42, help="of everything drawn")
+    p.add_argument("--seed", type=seed, default=42, help="of everything drawn")
     args = p.parse_args(argv)
     if {"save_dir", "ckpt_path"} <= args.given and not (args.train or args.sample):
         p.error("--save_dir: read for the run trained there, but --ckpt_path names a checkpoint; give one of them")
@@ -119,6 +118,7 @@ def train(args, strategy):
     tokens = token_data(args, hparams)
     recipe = make_recipe(args, len(tokens.train), strategy.num_replicas_in_sync)
     part = pretraining.part_size(recipe.n_batch, args.n_sub_batch, strategy.num_replicas_in_sync)
+    check_batches(args, hparams, recipe.n_batch, part)
     with strategy.scope():
         model = pretraining.make_model(hparams, recipe, start, recompute=args.recompute)
         task = pretraining.Pretraining(model, recipe, tokens, strategy, args.n_sub_batch, args.eval_images)
@@ -155,7 +155,10 @@ def evaluate(args, strategy):
     palette = flags.find_palette(args, prefix)
     if palette:
         check_palette(args.data_path, load_clusters(palette, model.hparams.n_vocab), palette)
-    evaluator = Evaluator(model, strategy, args.n_sub_batch * strategy.num_replicas_in_sync)
+    replicas, longest = strategy.num_replicas_in_sync, max(len(X) for X, _ in splits.values())
+    part = min(args.n_sub_batch, -(-longest // replicas))
+    check_scored(args, model, part)
+    evaluator = Evaluator(model, strategy, part * replicas)
     figures = {}
     for name, (X, Y) in splits.items():
         figures[name] = evaluator.score(X, Y, seed=args.seed, progress=progress_bar(name, "image"))
@@ -181,12 +184,8 @@ def export_hf(args, strategy):
 
 def main(argv=None):
     args = parse(argv)
-    if args.train or args.sample:
-        output_folder(args.save_dir, "save_dir")
-    if args.export_hf:
-        output_folder(args.export_hf, "export_hf")
-    if args.json:
-        output_folder(Path(args.json).parent, "json")
+    folders = {"save_dir": args.save_dir if args.train or args.sample else None, "export_hf": args.export_hf}
+    make_outputs(folders, {"json": args.json, "save_tokens": args.save_tokens})
     import_tensorflow()
     strategy = flags.find_devices(args)
     if args.train or args.eval:

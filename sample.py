@@ -3,8 +3,8 @@
 
 from src.cli import flags
 from src.cli.drawing import draw
-from src.cli.parser import Parser, natural
-from src.cli.process import import_tensorflow, output_folder, run
+from src.cli.parser import Parser, seed
+from src.cli.process import import_tensorflow, make_outputs, run
 from src.config import SAVE_DIR
 
 
@@ -15,14 +15,14 @@ def parse(argv):
     flags.add_dtype_flag(p)
     p.add_argument("--save_dir", default=str(SAVE_DIR), help="where images go; a model trained there is used")
     p.add_argument("--upscale", choices=["espcn", "srgan"], help="enlarge the images, too, as espcn.py or srgan.py")
-    p.add_argument("--seed", type=natural, default=42, help="image i depends on the seed and i alone")
+    p.add_argument("--seed", type=seed, default=42, help="image i depends on the seed and i alone")
     flags.add_device_flags(p)
     return p.parse_args(argv)
 
 
 def main(argv=None):
     args = parse(argv)
-    output_folder(args.save_dir, "save_dir")
+    make_outputs({"save_dir": args.save_dir}, {"save_tokens": args.save_tokens})
     import_tensorflow()
     from src.weights.checkpoint import load_model
 

@@ -5,7 +5,7 @@ import sys
 
 from src.cli import superres
 from src.cli.flags import add_dtype_flag, find_devices
-from src.cli.parser import above_zero, natural, non_negative, options, positive
+from src.cli.parser import natural, options, positive, rate, weight
 from src.cli.process import run
 
 NETWORKS = {"pretrain": "srresnet", "gan": "srgan"}  # stage to network
@@ -41,8 +41,8 @@ def parse(argv):
     group.add_argument("--content", choices=contents, default="vgg54", help="what is compared for the content loss")
     group.add_argument("--vgg_weights", metavar="FILE", help="ImageNet weights without the top; default: Keras' own")
     group.add_argument("--random_features", action="store_true", help="do without weights, only to try the code")
-    group.add_argument("--adversarial_weight", type=non_negative, default=1e-3, help="of the adversarial loss")
-    group.add_argument("--discriminator_lr", type=above_zero, help="default: that of the generator, --lr")
+    group.add_argument("--adversarial_weight", type=weight, default=1e-3, help="of the adversarial loss")
+    group.add_argument("--discriminator_lr", type=rate, help="default: that of the generator, --lr")
     group.add_argument("--head_start", type=natural, default=0, help="updates of the discriminator alone, at first")
     group.add_argument("--keep_every", type=positive, default=50, help="epochs from one kept generator to the next")
     group.add_argument("--picture_every", type=positive, default=10, help="epochs from one sheet to the next")
@@ -65,6 +65,10 @@ def check_stage(p, args):
     features = args.given & {"vgg_weights", "random_features"}
     if features and args.content == "pixel":
         p.error(f"--{min(features)}: --content pixel goes without")
+    if args.train and args.stage == "gan" and args.head_start >= args.epochs * args.steps:
+        p.error(
+            "--head_start: takes all updates, --epochs times --steps, and leaves none for the generator; take fewer"
+        )
     if len(features) == 2:
         p.error("--random_features: goes without the weights of --vgg_weights; leave one out")
 
@@ -87,6 +91,7 @@ def train_gan(args):
     strategy = find_devices(args)
     with strategy.scope():
         net, files = starting_generator(args.save_dir, args.weights, precision(args))
+    superres.check_batch(args, net)
     superres.say(f"generator: {', '.join(files)}")
     data = options(DataOptions, args, degradation=args.degradation or "clean")
     recipe = options(GanRecipe, args, discriminator_lr=args.discriminator_lr or args.lr)

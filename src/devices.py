@@ -16,7 +16,7 @@ def make_strategy(n_gpu: int | None = None, n_cpu: int | None = None) -> tf.dist
         n_cpu: let the CPU stand for so many devices, which is how replicas are tried without GPUs.
 
     Raises:
-        InputError: fewer GPUs than asked for, or `n_cpu` where there are GPUs.
+        InputError: fewer GPUs than asked for, `n_cpu` where there are GPUs, or a CPU in use that is split otherwise.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if n_gpu is not None and n_gpu > len(gpus):
@@ -40,7 +40,10 @@ def split_cpu(n: int):
     """Let the CPU stand for n devices, as it may do already; else to be called before any operation has run."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(cpu) or []) != n:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n)
+        try:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n)
+        except RuntimeError as error:
+            raise InputError(f"`n_cpu` {n}: the CPU is in use already; choose before any operation has run") from error
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[], Iterator], signature: tuple) -> Iterator:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from src.config import InputError
+from src.writing import writing
 
 try:
     import fcntl
@@ -30,8 +31,11 @@ def whole(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
 
     Whatever happens, `path` is what it was before or complete. A `durable` file is on the disk when this returns, so
     that this holds for a power cut, too; thousands of small files would take far longer so.
+
+    Raises:
+        InputError: it cannot be written.
     """
-    with together(durable=durable) as part:
+    with writing(path), together(durable=durable) as part:
         yield part(path)
 
 
@@ -231,8 +235,16 @@ def refuse_constant(name):
 
 
 def unique(names: list[str]) -> list[str]:
-    """The names, those that came before with a number behind."""
-    return [f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
+    """The names, each that came before with a number behind that makes it no other's."""
+    taken, seen, numbers = set(names), set(), collections.defaultdict(lambda: itertools.count(2))
+    found = []
+    for name in names:
+        if name in seen:
+            name = next(other for i in numbers[name] if (other := f"{name}-{i}") not in taken)
+            taken.add(name)
+        seen.add(name)
+        found.append(name)
+    return found
 
 
 def unused(path: Path) -> Path:

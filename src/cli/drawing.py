@@ -4,62 +4,73 @@ from pathlib import Path
 
 from src.cli import flags
 from src.cli.parser import options
-from src.cli.process import output_folder, progress_bar
+from src.cli.process import progress_bar
 from src.config import InputError
 
 OF_PHOTOS = "keep_rows", "keep_pixels", "crop", "pad"
 
 
 def draw(args, model, prefix, strategy):
-    """Draw what the flags ask for with the model of a checkpoint; write PNGs, sheets, tokens: the PNGs' paths."""
-    from src.drawing.samples import list_samples
+    """Draw what the flags ask for with the model of a checkpoint; write PNGs, sheets, tokens: the PNGs' paths.
+
+    All files of a drawing take their places together: those of an earlier one stay where this one cannot be written.
+    """
     from src.drawing.sampling import Sampler, SamplingOptions
 
     for name in OF_PHOTOS:
         if name in args.given and not args.image:
             raise InputError(f"`{name}`: name the photo to complete with `image`")
-    if args.save_tokens:
-        output_folder(Path(args.save_tokens).parent, "save_tokens")
     sampler = Sampler(model, strategy, n_batch=args.batch_size)
     clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)
     work = draw_completions if args.image else draw_samples
-    paths = work(args, sampler, clusters, options(SamplingOptions, args))
-    list_samples(args.save_dir, paths, checkpoint=str(prefix), seed=args.seed)
-    return paths
+    return work(args, sampler, clusters, options(SamplingOptions, args), {"checkpoint": str(prefix), "seed": args.seed})
 
 
-def draw_samples(args, sampler, clusters, sampling):
+def draw_samples(args, sampler, clusters, sampling, origin):
     """Whole images."""
-    from src.drawing.samples import write_samples
+    from src.drawing.samples import LIST, SHEET, SHOWN, check_places, list_samples, picture_paths, write_samples
+    from src.files import together
     from src.utils import color_dequantize
 
-    n_px = sampler.model.hparams.n_px
+    n_px, folder = sampler.model.hparams.n_px, Path(args.save_dir)
+    paths = picture_paths(folder, "sample", args.n_samples)
+    check_places(folder, [*paths, folder / SHEET, folder / LIST], args.save_tokens)
     tokens = sampler.draw(args.n_samples, sampling, progress=progress_bar("sample", "pixel"))
-    save_tokens(args, tokens, clusters)
-    paths, sheet = write_samples(args.save_dir, color_dequantize(tokens, clusters, n_px))
-    print(f"{sheet}: {len(paths)} images of {n_px}x{n_px}")
+    with together(durable=False) as part:
+        save_tokens(args, tokens, clusters, part)
+        shown = write_samples(paths, color_dequantize(tokens, clusters, n_px), part)
+        list_samples(folder, paths, part, **origin)
+    first = f"the first {SHOWN} of " if len(paths) > SHOWN else ""
+    print(f"{shown}: {first}{len(paths)} images of {n_px}x{n_px}")
     return paths
 
 
-def draw_completions(args, sampler, clusters, sampling):
+def draw_completions(args, sampler, clusters, sampling, origin):
     """The rest of photographs."""
     from src.data.images import find_images
-    from src.drawing.completion import CompletionOptions, Photos, complete, write_completions
+    from src.drawing.completion import CompletionOptions, Photos, complete, completion_paths, write_completions
+    from src.drawing.samples import LIST, check_places, list_samples
+    from src.files import together
 
     hparams, completion = sampler.model.hparams, options(CompletionOptions, args)
-    given = completion.given(hparams)
+    given, folder = completion.given(hparams), Path(args.save_dir)
     photos = Photos.read(find_images(args.image), clusters, hparams.n_px, completion)
+    places = completion_paths(folder, photos, args.n_samples)
+    paths, sheets = [path for pictures, _ in places for path in pictures], [shown for _, shown in places]
+    check_places(folder, [*paths, *sheets, folder / LIST], args.save_tokens)
     tokens = complete(sampler, photos, given, args.n_samples, sampling, progress_bar("sample", "pixel"))
-    save_tokens(args, tokens.reshape(-1, hparams.n_positions), clusters)
-    paths, sheets = write_completions(args.save_dir, photos, given, tokens)
-    for sheet in sheets:
+    with together(durable=False) as part:
+        save_tokens(args, tokens.reshape(-1, hparams.n_positions), clusters, part)
+        write_completions(places, photos, given, tokens, part)
+        list_samples(folder, paths, part, **origin)
+    for shown in sheets:
         size = f"{hparams.n_px}x{hparams.n_px}"
-        print(f"{sheet}: {args.n_samples} completions of {size}, {given} of {hparams.n_positions} pixels given")
+        print(f"{shown}: {args.n_samples} completions of {size}, {given} of {hparams.n_positions} pixels given")
     return paths
 
 
-def save_tokens(args, tokens, clusters):
-    from src.data.tokens import save_array, token_type
+def save_tokens(args, tokens, clusters, part):
+    from src.drawing.samples import write_tokens
 
     if args.save_tokens:
-        save_array(args.save_tokens, tokens.astype(token_type(len(clusters))))
+        write_tokens(args.save_tokens, tokens, len(clusters), part)

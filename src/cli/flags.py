@@ -1,12 +1,16 @@
 """Flags that several scripts share, and what they stand for."""
 
-from src.cli.parser import natural, non_negative, positive, region, share
+import os
+
+from src.cli.parser import at_most, natural, non_negative, positive, region, share
 from src.config import DOWNLOADS, InputError
 
 CHECKPOINT = {"ckpt_path", "color_cluster_path"}
 DEVICES = {"n_gpu", "n_cpu"}
 SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
 SAMPLING |= {"batch_size", "save_tokens"}
+REPLICAS = max(16, os.cpu_count() or 1), "more devices than the CPU has threads only take longer"
+DRAWN = 1 << 18, "each is a file in one folder; draw the rest with another seed, to another folder"
 
 
 def add_checkpoint_flags(group):
@@ -24,7 +28,7 @@ def add_device_flags(p):
     """The flags DEVICES, which `find_devices` reads, in a group of their own, which is returned."""
     group = p.add_argument_group("parallelism")
     group.add_argument("--n_gpu", type=positive, help="GPUs to use; default: all, else the CPU as one device")
-    group.add_argument("--n_cpu", type=positive, help="without GPUs: let the CPU stand for so many devices")
+    group.add_argument("--n_cpu", type=at_most(*REPLICAS), help="without GPUs: let the CPU stand for so many devices")
     return group
 
 
@@ -37,7 +41,7 @@ def add_sampling_flags(group):
     group.add_argument("--crop", type=region, metavar="X,Y,W,H", help="part of a photo to take; default: the centre")
     bands = "keep a photo whole, between two bands; default: white ones"
     group.add_argument("--pad", metavar="COLOUR", nargs="?", const="white", help=bands)
-    group.add_argument("--n_samples", type=positive, default=16, help="images, or completions of each photo")
+    group.add_argument("--n_samples", type=at_most(*DRAWN), default=16, help="images, or completions of each photo")
     group.add_argument("--temperature", type=non_negative, default=1.0, help="below 1 sharpens; 0: the likeliest")
     group.add_argument("--top_k", type=positive, help="draw among so many likeliest colours")
     group.add_argument("--top_p", type=share, help="draw among the likeliest colours of this probability together")

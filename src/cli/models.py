@@ -2,6 +2,9 @@
 
 from src.cli import flags
 from src.config import SIZES, HParams, InputError
+from src.memory import FLOAT, STATE, activation_bytes, batch_bytes, check_fits, parameters
+
+MOST_BLOCKS = 1000
 
 SIZE_FLAGS = {
     "n_embd": "width",
@@ -21,6 +24,32 @@ def new_hparams(args, n_vocab):
     """The HParams of a new model: --model, the flags given over it, and the palette's number of colours."""
     fields = {name: getattr(SIZES[args.model or "s"], name) for name in SIZE_FLAGS} | {"n_vocab": n_vocab}
     return HParams(**fields | sizes(args), bert=args.bert, bert_mask_prob=args.bert_mask_prob)
+
+
+def check_new(hparams):
+    """Raise InputError where a new model is more than this machine could train."""
+    if hparams.n_layer > MOST_BLOCKS:
+        most = f"at most {MOST_BLOCKS}, each of which TensorFlow traces by itself (L, the largest released, has 48)"
+        raise InputError(f"`n_layer` {hparams.n_layer}: {most}; take fewer")
+    count = parameters(hparams)
+    shape = (
+        f"`n_embd` {hparams.n_embd}, `n_layer` {hparams.n_layer}, `n_px` {hparams.n_px}, `n_vocab` {hparams.n_vocab}"
+    )
+    check_fits(count * STATE * FLOAT, f"{shape}: training {count:,} parameters", "take a smaller model")
+
+
+def check_batches(args, hparams, n_batch, part):
+    """Raise InputError where batches of so many images, in parts of so many on a device, are more than memory holds."""
+    given = "n_batch" if args.n_batch else "n_sub_batch"
+    check_fits(n_batch * batch_bytes(hparams.n_positions), f"`{given}` {getattr(args, given)}")
+    item = FLOAT if args.dtype == "float32" else FLOAT // 2
+    kept = activation_bytes(hparams, item, training=True, recompute=args.recompute)
+    check_fits(part * kept, f"`n_sub_batch` {args.n_sub_batch}")
+
+
+def check_scored(args, model, part):
+    """Raise InputError where so many images to evaluate on a device at a time are more than memory holds."""
+    check_fits(part * activation_bytes(model.hparams, model.dtype.size), f"`n_sub_batch` {args.n_sub_batch}")
 
 
 def check_expected(args, hparams, prefix):
@@ -69,6 +98,7 @@ def planned(args):
             raise InputError("`clf`: pre-training makes no classifier; leave it out, or name a checkpoint that has one")
         hparams = new_hparams(args, len(load_clusters(palette)))
         check_masks(args, hparams)
+        check_new(hparams)
         return hparams, load_clusters(palette, hparams.n_vocab), None
     prefix = checkpoint.checkpoint_prefix(args.ckpt_path)
     hparams, _ = checkpoint.open_checkpoint(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))

@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import math
+
+from src.config import one_line
 
 UNSET = object()
 
@@ -56,55 +59,53 @@ def options(kind, args, **more):
     return kind(**{name: getattr(args, name) for name in names} | more)
 
 
-def positive(text):
-    """An argparse type: an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """An argparse type: a number of a kind from `low` to `high`, and why there is none beyond; NaN is none."""
+
+    kind: type
+    low: float
+    high: float
+    why: str
+
+    def __call__(self, text):
+        try:
+            value = self.kind(text)
+        except ValueError:
+            meaning = "a whole number" if self.kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"must be {meaning}, not {one_line(text, 24)}") from None
+        if not value <= self.high:
+            raise argparse.ArgumentTypeError(f"must be at most {self.high:,}, not {one_line(text, 24)}: {self.why}")
+        if not value >= self.low:
+            raise argparse.ArgumentTypeError(f"must be at least {self.low:,}, not {one_line(text, 24)}")
+        return value
 
 
-def natural(text):
-    """An argparse type: an integer of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
-    return value
+def at_most(high, why):
+    """An argparse type: an integer of at least 1, and no more than makes sense."""
+    return Number(int, 1, high, why)
 
 
-def unit_interval(text):
-    """An argparse type: a number in 0..1, without the ends."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
-
-
-def above_zero(text):
-    """An argparse type: a finite number greater than 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
-    return value
-
-
-def non_negative(text):
-    """An argparse type: a finite number of at least 0."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return value
+MANY = 10**9, "no machine does or holds so many"
+positive = Number(int, 1, *MANY)
+natural = Number(int, 0, *MANY)
+seed = Number(int, 0, 2**31 - 1, "that is as far as the seeds of TensorFlow's random numbers go")
+rate = Number(float, 1e-10, 1e4, "no training survives such updates")
+weight = Number(float, 0, 1e6, "in float32 nothing is left of what it is added to")
+non_negative = Number(float, 0, 1e300, "float64 ends there")
+fraction = Number(float, 1e-6, 1 - 1e-6, "float32 tells little of it from 1")
 
 
 def share(text):
     """An argparse type: a number above 0 and at most 1."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie above 0 and be at most 1, not {text}")
+    if not 0 < (value := Number(float, -math.inf, math.inf, "")(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"must lie above 0 and be at most 1, not {one_line(text, 24)}")
     return value
 
 
 def region(text):
     """An argparse type: x,y,width,height."""
-    x, y, width, height = map(int, text.split(","))
-    return x, y, width, height
+    numbers = text.split(",")
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"must be X,Y,W,H, four whole numbers, not {one_line(text, 48)}")
+    return tuple(map(natural, numbers))

@@ -8,23 +8,70 @@ import sys
 import tempfile
 from pathlib import Path
 
-from src.config import InputError
+from src.config import InputError, one_line
 
 BARS = []  # those that have been shown
 
 
 def output_folder(path, flag):
-    """Make a folder and try to write to it, before any work is done for it.
+    """Make a folder and try to write to it, before any work is done for it; errors are those of `make_outputs`."""
+    make_outputs({flag: path})
+    return Path(path)
+
+
+def make_outputs(folders, files=()):
+    """See that every target of a command can be written, before any work is done for one of them, and make its folder.
+
+    Args:
+        folders, files: flag to path, None where there is none to write.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: a target cannot be written, or is two flags' at once; no folder has been made.
     """
+    made, seen = [], {}
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        for flag, path in folders.items():
+            if path is not None:
+                make_folder(Path(path), flag, made)
+        for flag, path in dict(files).items():
+            if path is not None:
+                try_file(Path(path), flag, made)
+                first = seen.setdefault(Path(path).resolve(), flag)
+                if first != flag:
+                    raise InputError(f"`{flag}` {path}: is the file of `{first}`, too; name another one")
+    except InputError:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):  # somebody else's file is in it by now
+                folder.rmdir()
+        raise
+
+
+def make_folder(path, flag, made):
+    """Make a folder, with those above it, which are added to `made`, and try to write to it."""
+    try:
+        str(path).encode()
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
         tempfile.TemporaryFile(dir=path).close()
+    except UnicodeEncodeError:
+        raise InputError(f"`{flag}` {str(path)!a}: a name that is not UTF-8; give another folder") from None
     except OSError as error:
         raise InputError(f"`{flag}` {path}: cannot be written ({error.strerror}); give another folder") from error
-    return Path(path)
+
+
+def try_file(path, flag, made):
+    """Make the folder of a file, and see that the file can take its place there."""
+    make_folder(path.parent, flag, made)
+    if path.name != path.name.encode(errors="replace").decode():
+        raise InputError(f"`{flag}` {str(path)!a}: a name that is not UTF-8; name another file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"`{flag}` {path}: a {'folder' if path.is_dir() else 'device'}, not a file; name another one")
+    try:
+        tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", suffix=f"-{path.name}").close()
+    except OSError as error:
+        raise InputError(f"`{flag}` {path}: cannot be written ({error.strerror}); name another file") from error
 
 
 def close_bars():
@@ -101,15 +148,31 @@ def with_flags(message):
     return re.sub(r"`(\w+)`", r"--\1", message)
 
 
+def complaint(error):
+    """The line for an error that is the user's, or the machine's, to mend; None for any other."""
+    if isinstance(error, (InputError, OSError)):
+        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        return where + with_flags(getattr(error, "strerror", None) or str(error))
+    tf = sys.modules.get("tensorflow")
+    if isinstance(error, MemoryError) or (tf and isinstance(error, tf.errors.ResourceExhaustedError)):
+        reason = one_line(getattr(error, "message", None) or str(error) or "no more is to be had", 200)
+        return f"not enough memory ({reason}); take fewer images at a time, or a smaller model"
+    return None
+
+
 def run(main, argv=None):
-    """Run a command's `main(argv)` and exit: 1 with one line for a user's mistake, 130 on Ctrl-C."""
+    """Run a command's `main(argv)` and exit: 1 with one line for a mistake or too little memory, 130 on Ctrl-C."""
     command = Path(main.__code__.co_filename).name
+    if sys.stdout.errors == "strict":  # names of files may hold what is not UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main(argv))
-    except (InputError, OSError) as error:
+    except Exception as error:
+        line = complaint(error)
+        if line is None:
+            raise
         close_bars()
-        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
-        print(f"{command}: {where}{with_flags(getattr(error, 'strerror', None) or str(error))}", file=sys.stderr)
+        print(f"{command}: {line}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
         close_bars()

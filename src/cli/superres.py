@@ -1,11 +1,10 @@
 """The command line that espcn.py and srgan.py share: flags to options of `src.superres`, and what is printed."""
 
-from pathlib import Path
-
 from src.cli.flags import DEVICES, add_device_flags, find_devices
-from src.cli.parser import Parser, above_zero, natural, options, positive
-from src.cli.process import import_tensorflow, output_folder, progress_bar, show_figures, show_skipped
+from src.cli.parser import Parser, options, positive, rate, seed
+from src.cli.process import import_tensorflow, make_outputs, progress_bar, show_figures, show_skipped
 from src.config import SAVE_DIR
+from src.memory import check_fits
 
 DATA = {"valid", "degradation", "color_cluster_path", "n_px", "patch", "augment", "seed"}
 RECIPE = {"optimizer", "lr", "epochs", "steps", "n_batch", "patience"}
@@ -44,7 +43,7 @@ def add_training_flags(p):
     group = p.add_argument_group("--train")
     group.add_argument("--valid", metavar="DIR", help="photographs for validation; default: every tenth below --train")
     group.add_argument("--optimizer", choices=["soap", "adam"], default="soap", help="soap learns far faster here")
-    group.add_argument("--lr", type=above_zero, default=0.003, help="learning rate, on a cosine to zero")
+    group.add_argument("--lr", type=rate, default=0.003, help="learning rate, on a cosine to zero")
     group.add_argument("--epochs", type=positive, default=80, help="of --steps updates each")
     group.add_argument("--steps", type=positive, default=256, help="updates in an epoch")
     group.add_argument("--patience", type=positive, default=30, help="epochs without a better validation PSNR")
@@ -52,7 +51,7 @@ def add_training_flags(p):
     group.add_argument("--patch", type=positive, default=17, help="low-resolution pixels on a side of a pair")
     more = "flips and turns; varied: colours and all sizes, too"
     group.add_argument("--augment", choices=["plain", "varied"], default="plain", help=more)
-    group.add_argument("--seed", type=natural, default=42, help="of everything drawn")
+    group.add_argument("--seed", type=seed, default=42, help="of everything drawn")
     return group
 
 
@@ -77,10 +76,8 @@ def main(args, name, train):
     Returns:
         Exit code: 1 if a file could not be read.
     """
-    if args.upscale is not None or args.train:
-        output_folder(args.save_dir, "save_dir")
-    if args.json:
-        output_folder(Path(args.json).parent, "json")
+    folders = {"save_dir": args.save_dir if args.upscale is not None or args.train else None}
+    make_outputs(folders, {"json": args.json, "export": args.export and args.export[1]})
     import_tensorflow()
     if args.train:
         return show_trained(train(args))
@@ -174,6 +171,16 @@ def make_session(args, strategy, weights):
     return Session(args.save_dir, weights, strategy, reports)
 
 
+def check_batch(args, net):
+    """Raise InputError where what a network keeps of a batch for its gradient is more than memory holds.
+
+    That is, at the least, what every layer makes of a pixel of low resolution.
+    """
+    maps = sum(layer.output.shape[-1] for layer in net.layers)
+    item = 4 if net.precision == "float32" else 2
+    check_fits(args.n_batch * args.patch**2 * maps * item, f"`n_batch` {args.n_batch} with `patch` {args.patch}")
+
+
 def train_on_pixels(args, make_network):
     """Train a network on pixels, which the function makes, by the flags."""
     from src.superres.photographs import DataOptions
@@ -183,6 +190,7 @@ def train_on_pixels(args, make_network):
     strategy = find_devices(args)
     with strategy.scope():
         net = make_network()
+    check_batch(args, net)
     data = options(DataOptions, args, degradation=args.degradation or "clean")
     return train_on_pixels(net, data, options(PixelRecipe, args), make_session(args, strategy, args.weights))
 

@@ -1,20 +1,25 @@
 """Completing photographs: what is given of them, and the files that show what became of it."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from src.config import HParams, InputError
-from src.data.images import read_image, square, write_png
+from src.data.images import read_image, square
 from src.data.sheets import enlarged, sheet
-from src.drawing.samples import tile_scale, write_pictures
+from src.drawing.samples import SHOWN, Part, picture_paths, tile_scale, write_picture
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.files import unique
 from src.utils import color_dequantize, color_quantize
 
+MOST = 1 << 18  # pictures of one drawing
+NAME_BYTES = 160  # of a photograph's name in those of its completions; a file system allows 255 in all
 UNKNOWN = 160, 176, 200  # the colour of what the model was not given
+
+Places = tuple[list[Path], Path]  # of the completions of one photograph, and of their sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +78,18 @@ class Photos:
         Raises:
             InputError: a file cannot be read, or the crop is not inside it.
         """
-        photos = [read_image(path, options.crop) for path in paths]
-        small = np.stack([square(photo, n_px, pad=options.pad) for photo in photos])
-        tokens = color_quantize(small / np.float32(127.5) - 1, clusters).numpy().reshape(len(photos), -1)
-        originals = np.stack([square(photo, n_px * tile_scale(n_px), pad=options.pad) for photo in photos])
-        return cls(unique([Path(path).stem for path in paths]), originals, tokens, clusters)
+        small, originals = [], []
+        for path in paths:  # one at a time: they may be large
+            photo = read_image(path, options.crop)
+            small.append(square(photo, n_px, pad=options.pad))
+            originals.append(square(photo, n_px * tile_scale(n_px), pad=options.pad))
+        tokens = color_quantize(np.stack(small) / np.float32(127.5) - 1, clusters).numpy().reshape(len(small), -1)
+        return cls(unique([short_name(path) for path in paths]), np.stack(originals), tokens, clusters)
+
+
+def short_name(path: str | Path) -> str:
+    """The name of a file without its ending, cut where names made of it would become too long."""
+    return os.fsencode(Path(path).stem)[:NAME_BYTES].decode("utf-8", "ignore") or "photo"
 
 
 def complete(
@@ -98,26 +110,40 @@ def complete(
     return sampler.draw(options=options, prefix=prefix, images=images, progress=progress).reshape(n, n_samples, -1)
 
 
-def write_completions(folder: str | Path, photos: Photos, given: int, tokens: np.ndarray):
-    """For every photograph write NAME_completion_0.png, ... and the sheet NAME_completions.png.
+def completion_paths(folder: str | Path, photos: Photos, n_samples: int) -> list[Places]:
+    """For every photograph NAME_completion_0.png and so on, and the path of its sheet NAME_completions.png.
 
-    A sheet shows the original, the photograph in the model's palette, what the model was given, and the completions.
+    Raises:
+        InputError: there are too many for one folder.
+    """
+    if n_samples * len(photos.names) > MOST:
+        most = f"at most {MOST:,} pictures go to one folder, these are {n_samples} of {len(photos.names)} photos"
+        raise InputError(f"`n_samples` {n_samples}: {most}; take fewer")
+    return [
+        (picture_paths(folder, f"{name}_completion", n_samples), Path(folder) / f"{name}_completions.png")
+        for name in photos.names
+    ]
+
+
+def write_completions(places: list[Places], photos: Photos, given: int, tokens: np.ndarray, part: Part):
+    """Write every photograph's completions, and a sheet of each.
+
+    A sheet shows the original, the photograph in the model's palette, what the model was given, and the completions, or
+    the first of them.
 
     Args:
+        places: as `completion_paths` gives them.
         tokens: [n, n_samples, s], as from `complete`.
-
-    Returns:
-        The paths of the PNGs, and those of the sheets.
+        part: as `src.files.together` yields it.
     """
-    folder, n_px, paths, sheets = Path(folder), int(tokens.shape[2] ** 0.5), [], []
+    n_px = int(tokens.shape[2] ** 0.5)
     known = color_dequantize(photos.tokens, photos.clusters, n_px)
-    for name, original, reduced, drawn in zip(photos.names, photos.originals, known, tokens):
+    for (paths, shown), original, reduced, drawn in zip(places, photos.originals, known, tokens):
         pictures = color_dequantize(drawn, photos.clusters, n_px)
-        shown = np.where(np.arange(n_px**2).reshape(n_px, n_px, 1) < given, reduced, np.uint8(UNKNOWN))
-        tiles = enlarged(np.stack([reduced, shown, *pictures]), tile_scale(n_px))
-        paths += write_pictures(folder, f"{name}_completion", pictures)
-        sheets.append(folder / f"{name}_completions.png")
-        captions = ["original", "in the palette", "given", *(str(i) for i in range(len(pictures)))]
+        for path, picture in zip(paths, pictures):
+            write_picture(path, picture, part)
+        kept = np.where(np.arange(n_px**2).reshape(n_px, n_px, 1) < given, reduced, np.uint8(UNKNOWN))
+        tiles = enlarged(np.stack([reduced, kept, *pictures[:SHOWN]]), tile_scale(n_px))
+        captions = ["original", "in the palette", "given", *(str(i) for i in range(len(tiles) - 2))]
         tiles = np.stack([original, *tiles])
-        write_png(sheets[-1], sheet(tiles, columns=min(len(tiles), 10), captions=captions))
-    return paths, sheets
+        write_picture(shown, sheet(tiles, columns=min(len(tiles), 10), captions=captions), part)

@@ -1,18 +1,31 @@
-"""The files of one drawing: numbered PNGs, a sheet, and a list that says which of the files in a folder they are."""
+"""The files of one drawing: numbered PNGs, a sheet, and a list that says which of the files in a folder they are.
 
+They are written together: `part` is what `src.files.together` yields, from a file's path to where it is to be written.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import imageio.v3 as imageio
 import numpy as np
 
 from src.config import InputError
-from src.data.images import write_png
 from src.data.sheets import sheet
-from src.files import read_json, write_json
+from src.data.tokens import token_type
+from src.files import read_json, together
 from src.schema import ListOf, Text, check
+from src.writing import writing
 
-LIST = "samples.json"
+LIST, SHEET = "samples.json", "samples.png"
+SHOWN = 1024  # pictures on a sheet, which would become larger than viewers open
 FILES = ListOf(Text(r"[^/\\]+", "the name of a file in its folder"), 0, 1 << 24)
 TILE = 128  # pixels, about, of an image on a sheet
+
+Part = Callable[[str | Path], Path]
 
 
 def tile_scale(n_px: int) -> int:
@@ -20,25 +33,68 @@ def tile_scale(n_px: int) -> int:
     return max(1, TILE // n_px)
 
 
-def write_pictures(folder: Path, name: str, pictures: np.ndarray) -> list[Path]:
-    """Write uint8 pictures [n, height, width, 3] as NAME_0.png, ...: their paths."""
-    paths = [folder / f"{name}_{i}.png" for i in range(len(pictures))]
+def picture_paths(folder: str | Path, name: str, n: int) -> list[Path]:
+    """NAME_0.png and so on."""
+    return [Path(folder) / f"{name}_{i}.png" for i in range(n)]
+
+
+def check_places(folder: str | Path, paths: list[Path], tokens: str | Path | None = None):
+    """See that the files of a drawing can take their places in a folder, before anything is drawn.
+
+    Args:
+        tokens: the file of the tokens, if they are wanted, wherever it is.
+
+    Raises:
+        InputError: a folder, or anything else that is no file, lies in such a place, or the tokens' is another file's.
+    """
+    with os.scandir(folder) as entries:
+        taken = {entry.name for entry in entries if not entry.is_file()}
+    for path in paths:
+        if path.name in taken:
+            raise InputError(f"{path}: is not a file but in the way of one; move it, or give another `save_dir`")
+    beside = tokens and Path(tokens).parent.resolve() == Path(folder).resolve()
+    if beside and Path(tokens).name in {path.name for path in paths}:
+        raise InputError(f"`save_tokens` {tokens}: is a file of the drawing itself; name another one")
+
+
+def write_picture(path: Path, picture: np.ndarray, part: Part):
+    """Write a uint8 picture [height, width, 3] as a PNG."""
+    with writing(path):
+        imageio.imwrite(part(path), picture, extension=".png")
+
+
+def write_samples(paths: list[Path], pictures: np.ndarray, part: Part) -> Path:
+    """Write PNGs at the model's own resolution, and beside them the sheet `samples.png` with the first: its path.
+
+    Args:
+        paths: as `picture_paths` gives them.
+        pictures: uint8 [n, height, width, 3].
+    """
     for path, picture in zip(paths, pictures):
-        write_png(path, picture)
-    return paths
+        write_picture(path, picture, part)
+    shown = paths[0].with_name(SHEET)
+    write_picture(shown, sheet(pictures[:SHOWN], scale=tile_scale(pictures.shape[1])), part)
+    return shown
 
 
-def write_samples(folder: str | Path, pictures: np.ndarray) -> tuple[list[Path], Path]:
-    """Write `sample_0.png`, ... at the model's own resolution, and the sheet `samples.png`: their paths."""
-    folder = Path(folder)
-    paths = write_pictures(folder, "sample", pictures)
-    write_png(folder / "samples.png", sheet(pictures, scale=tile_scale(pictures.shape[1])))
-    return paths, folder / "samples.png"
+def write_tokens(path: str | Path, tokens: np.ndarray, n_vocab: int, part: Part):
+    """Write tokens [n, n_positions] of a palette of so many colours as a .npy file."""
+    write_file(path, lambda f: np.save(f, tokens.astype(token_type(n_vocab))), part)
 
 
-def list_samples(folder: str | Path, paths: list[Path], **origin):
+def list_samples(folder: str | Path, paths: list[Path], part: Part | None = None, **origin):
     """Note in the folder which pictures the newest drawing wrote, and what they come from (checkpoint, seed)."""
-    write_json(Path(folder) / LIST, origin | {"files": [path.name for path in paths]})
+    listed = json.dumps(origin | {"files": [path.name for path in paths]}, indent=1) + "\n"
+    with contextlib.nullcontext(part) if part else together() as part:
+        write_file(Path(folder) / LIST, lambda f: f.write(listed.encode()), part)
+
+
+def write_file(path: str | Path, write: Callable[[BinaryIO], Any], part: Part):
+    """Let a function write a file, which is on the disk when this returns."""
+    with writing(path), open(part(path), "wb") as f:
+        write(f)
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def newest_samples(folder: str | Path) -> list[Path]:

@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from src.config import InputError
 from src.drawing.decoder import Caches, Decoder
+from src.memory import cache_bytes, check_fits
 from src.model import ImageGPT
+
+TEMPERATURES = 1e-4, 1e4  # by which logits in float32 are divided
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +24,7 @@ class SamplingOptions:
     Args:
         seed: image i depends on it, i, and what is given of the image alone.
         temperature: divides the logits; 0 takes the likeliest colour everywhere.
-        top_k: draw among so many likeliest colours.
+        top_k: draw among so many likeliest colours, at most all of the palette.
         top_p: draw among the likeliest colours that together have this probability.
 
     Raises:
@@ -36,18 +39,26 @@ class SamplingOptions:
     def __post_init__(self):
         if self.seed < 0:
             raise InputError(f"`seed` {self.seed}: must not be negative")
-        if not 0 <= self.temperature < math.inf:
-            raise InputError(f"`temperature` {self.temperature}: must be a number of at least 0")
+        low, high = TEMPERATURES
+        if self.temperature != 0 and not low <= self.temperature <= high:
+            beyond = "beyond, only the likeliest colour is left, or all are alike"
+            raise InputError(f"`temperature` {self.temperature}: must be 0, or lie in {low}..{high}; {beyond}")
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"`top_k` {self.top_k}: must be at least 1")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise InputError(f"`top_p` {self.top_p}: must lie above 0 and be at most 1")
 
-    def tensors(self) -> dict:
-        """The arguments of `choose` behind logits and random numbers."""
+    def tensors(self, n_vocab: int) -> dict:
+        """The arguments of `choose` behind logits of so many colours and random numbers.
+
+        Raises:
+            InputError: `top_k` is more than there are.
+        """
+        if (self.top_k or 0) > n_vocab:
+            raise InputError(f"`top_k` {self.top_k}: the palette has {n_vocab} colours; leave it out for all")
         given = {"temperature": np.float32(self.temperature)}
         if self.top_k is not None:
-            given["top_k"] = np.int32(min(self.top_k, 2**31 - 1))
+            given["top_k"] = np.int32(self.top_k)
         if self.top_p is not None:
             given["top_p"] = np.float32(self.top_p)
         return {name: tf.constant(value) for name, value in given.items()}
@@ -93,6 +104,7 @@ def choose(logits: tf.Tensor, u: tf.Tensor, temperature, top_k=None, top_p=None)
 
 
 LOCK = threading.Lock()
+POSITION_BYTES = 4 + 4 + 4 + 3  # of an image: tokens given, drawn, and in one array with all others; colours
 
 
 class Steps:
@@ -186,8 +198,10 @@ class Sampler:
             int32 tokens [n, n_positions].
 
         Raises:
-            InputError: a prefix that is too long or outside the palette.
+            InputError: a prefix that is too long or outside the palette, options that do not suit it, or more images
+                than the memory holds.
         """
+        self.check_bounds(len(prefix) if n_samples is None else n_samples, options)
         prefix = self.checked(np.zeros([n_samples, 0], np.int32) if prefix is None else prefix)
         n, p = prefix.shape
         images = np.arange(n) if images is None else np.asarray(images)
@@ -210,8 +224,8 @@ class Sampler:
         Yields:
             int32 tokens [n, t] at the end of every row, the last time the whole images.
         """
-        prefix, choice = self.checked(prefix), options.tensors()
-        (n, p), h = prefix.shape, self.model.hparams
+        prefix, h = self.checked(prefix), self.model.hparams
+        (n, p), choice = prefix.shape, options.tensors(h.n_vocab)
         (tokens, u), weights = self.inputs(prefix, images, options.seed), self.steps.weights()
         caches = Caches(self.steps.prefill(tokens, tf.constant(p), weights) if p else self.steps.empty(tokens))
         starts = [p, *range((p // h.n_px + 1) * h.n_px, h.n_positions, h.n_px), h.n_positions]
@@ -224,8 +238,9 @@ class Sampler:
     def whole(self, prefix, options: SamplingOptions = SamplingOptions(), *, images=None) -> Iterator[np.ndarray]:
         """`grow` in one go: yields int32 tokens [n, n_positions] once."""
         prefix = self.checked(prefix)
+        choice = options.tensors(self.model.hparams.n_vocab)
         (n, p), (tokens, u) = prefix.shape, self.inputs(prefix, images, options.seed)
-        yield self.joined(self.steps.image(tokens, tf.constant(p), u, options.tensors(), self.steps.weights()))[:n]
+        yield self.joined(self.steps.image(tokens, tf.constant(p), u, choice, self.steps.weights()))[:n]
 
     def inputs(self, prefix, images, seed):
         """Tokens [b, n_positions], zeros behind the prefix, and random numbers of each replica's share of a batch."""
@@ -244,6 +259,13 @@ class Sampler:
     def joined(self, shares):
         """The rows of every replica's share as one array."""
         return np.concatenate(self.strategy.experimental_local_results(shares))
+
+    def check_bounds(self, n, options):
+        """Raise InputError where n images, or what they are drawn from, are more than the model or the machine has."""
+        h, together = self.model.hparams, min(n, self.n_batch)
+        options.tensors(h.n_vocab)
+        check_fits(n * h.n_positions * POSITION_BYTES, f"`n_samples` {n}")
+        check_fits(together * cache_bytes(h, self.model.dtype.size), f"`batch_size` {self.n_batch}")
 
     def checked(self, prefix):
         """The prefix as int32 [n, p].

@@ -17,6 +17,7 @@ from src.config import InputError
 from src.superres.files import load_network, save_network
 from src.superres.network import Network
 from src.superres.upscaler import Upscaler
+from src.writing import writing
 
 SAME = 1e-3  # pixels in 0..1 may differ by so much: a quarter of a grey level
 ROUNDED = 1 / 255  # the same for weights of 11 bits instead of 24: a grey level, on noise, which no photograph is
@@ -97,18 +98,19 @@ def export_network(net: Network, kind: str, path: str | Path) -> float:
     model = whole_image(net) if form.whole else net
     expected = model(pixels).numpy()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            form.write(model, part, contract(net))
-            difference = float(np.abs(form.run(str(part), pixels) - expected).max())
-            if difference > form.tolerance:
-                raise InputError(f"`export` {kind}: pixels differ by {difference:.2g} from the network's; not written")
-            shutil.move(part, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+                part = Path(folder) / path.name
+                form.write(model, part, contract(net))
+                difference = float(np.abs(form.run(str(part), pixels) - expected).max())
+                if difference > form.tolerance:
+                    raise InputError(
+                        f"`export` {kind}: pixels differ by {difference:.2g} from the network's; not written"
+                    )
+                shutil.move(part, path)
     except ImportError as error:
         raise InputError(f"`export` {kind}: needs the package {error.name}; install it with pip") from error
-    except OSError as error:
-        raise InputError(f"`export` {kind} {path}: cannot be written ({error.strerror})") from error
     return difference
 
 

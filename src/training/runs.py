@@ -11,6 +11,7 @@ import tensorflow as tf
 from src.config import InputError, one_line
 from src.files import locked, parse_json, read_bytes, read_json, sync, unused, whole, write_json
 from src.training.states import States
+from src.writing import writing
 
 LOG_BYTES = 1 << 30  # at most in a log, of which a run of a week has a few million
 
@@ -94,7 +95,8 @@ class RunFolder:
         self.states.tidy()
         if self.first:
             self.states.read(self.state, self.first)
-        self.writer = tf.summary.create_file_writer(str(self.path / "tensorboard"))
+        with writing(self.path / "tensorboard"):
+            self.writer = tf.summary.create_file_writer(str(self.path / "tensorboard"))
         return self.first
 
     def forget_after(self, step):
@@ -117,11 +119,13 @@ class RunFolder:
 
     def log(self, step: int, figures: dict[str, float]):
         """Figures such as `loss/train` into log.jsonl, on the disk when this returns, and for TensorBoard."""
-        with self.writer.as_default(step):
-            for name, value in figures.items():
-                tf.summary.scalar(name, value)
-        self.writer.flush()
-        with open(self.path / "log.jsonl", "a") as f:
+        with writing(self.path / "tensorboard"):
+            with self.writer.as_default(step):
+                for name, value in figures.items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+        log = self.path / "log.jsonl"
+        with writing(log), open(log, "a") as f:
             f.write(json.dumps({"step": step} | figures) + "\n")
             f.flush()
             os.fsync(f.fileno())

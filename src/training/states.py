@@ -11,6 +11,7 @@ import tensorflow as tf
 from src.config import InputError
 from src.files import open_regular, read_bytes, sync, unused, whole
 from src.weights.checkpoint import move_into_place
+from src.writing import writing
 
 KEEP = 3
 MOST = 1 << 12  # bytes of a file of checksums
@@ -79,22 +80,33 @@ class States:
         return tf.train.load_checkpoint(str(self.prefix(step))).get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
 
     def write(self, state: tf.train.Checkpoint, step: int):
-        """Keep a state; with it on the disk, older ones than the last KEEP go."""
-        self.folder.mkdir(exist_ok=True)
-        sync(self.folder.parent)
+        """Keep a state; with it on the disk, older ones than the last KEEP go.
+
+        Raises:
+            InputError: it cannot be written; the states before it stay.
+        """
+        try:
+            with writing(self.prefix(step)):
+                self.folder.mkdir(exist_ok=True)
+                sync(self.folder.parent)
+                self.move(Path(state.write(str(self.folder / f".part-{step}"))), step)
+        finally:
+            self.tidy()
+        for old in self.steps()[:-KEEP]:
+            for path in sorted(self.folder.glob(f"ckpt-{old}.*"), reverse=True):  # the index before its data
+                path.unlink()
+
+    def move(self, part, step):
+        """Give what has been written as `part` the name of a state, its checksums first."""
         prefix = self.prefix(step)
-        part = Path(state.write(str(self.folder / f".part-{step}")))
         written = sorted(self.folder.glob(f"{part.name}.*"))
         lines = [f"{checksum(path)}  {path.name.replace(part.name, prefix.name)}\n" for path in written]
         with whole(prefix.with_suffix(".sha256")) as beside:
             beside.write_text("".join(lines))
         move_into_place(part, prefix)
-        for old in self.steps()[:-KEEP]:
-            for path in sorted(self.folder.glob(f"ckpt-{old}.*"), reverse=True):  # the index before its data
-                path.unlink()
 
     def tidy(self):
-        """Remove what a run that was killed while it wrote has left."""
+        """Remove what a state that was not written to its end has left."""
         for path in self.folder.glob(".part-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from src.config import InputError
+from src.files import open_regular
 from src.weights.arrivals import zip_file
 from src.weights.table import Damaged
 
@@ -59,6 +60,7 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]
         InputError: a damaged archive, one that is not to be trusted, or no room, here or while it is open.
     """
     try:
+        open_regular(path).close()  # a pipe would be waited for
         zip_file(path)
         with zipfile.ZipFile(path) as archive:
             yield archive, trusted(path, archive.infolist())

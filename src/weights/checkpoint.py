@@ -20,6 +20,7 @@ from src.weights import huggingface
 from src.weights.index import damaged, read_index
 from src.weights.numbers import as_float32
 from src.weights.shards import shards
+from src.writing import writing
 
 PALETTES = ("clusters.npy", "kmeans_centers.npy")
 COUNTER = re.compile(r"(^|/)(global_step|beta\d_power|iterations?|learning_rate)$")
@@ -189,21 +190,25 @@ def save_model(model: ImageGPT, prefix: str | Path):
 
     The folder must exist. A checkpoint of that name is replaced: stopped at any moment, by a power cut too, the old one
     is there, or none, or the new one, never a mixture.
+
+    Raises:
+        InputError: it cannot be written.
     """
     prefix = Path(prefix)
     part = prefix.with_name(f".{prefix.name}.{os.getpid()}")
     names = sorted(model.params)
     try:
-        tf.raw_ops.SaveV2(
-            prefix=f"{part}-00000",
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[model.params[n].read_value() for n in names],
-        )
-        tf.raw_ops.MergeV2Checkpoints(
-            checkpoint_prefixes=[f"{part}-00000"], destination_prefix=str(part), delete_old_dirs=False
-        )
-        move_into_place(part, prefix)
+        with writing(prefix):
+            tf.raw_ops.SaveV2(
+                prefix=f"{part}-00000",
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[model.params[n].read_value() for n in names],
+            )
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=[f"{part}-00000"], destination_prefix=str(part), delete_old_dirs=False
+            )
+            move_into_place(part, prefix)
     finally:
         for path in prefix.parent.glob(f"{glob.escape(part.name)}*"):  # after an error
             os.remove(path)

@@ -5,6 +5,7 @@ which the release does not have: they must be zero. Pickled weights are never op
 """
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from src.config import HParams, InputError, check_shapes, square_side
-from src.files import read_json, whole, write_json
+from src.files import read_json, together
 from src.schema import Integer, OneOf, check
 from src.weights.shards import WEIGHTS, Weights
+from src.writing import writing
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 SIZE = Integer(1, 1 << 20)
@@ -144,10 +146,11 @@ def open_folder(folder: str | Path) -> tuple:
 
 
 def export_folder(model, clusters: np.ndarray, folder: str | Path):
-    """Write a model as a folder that `transformers` loads; each file complete or not at all, config.json last.
+    """Write a model as a folder that `transformers` loads: all files together, complete or not at all.
 
     Raises:
-        InputError: the model has the BERT objective, which Hugging Face's class does not know.
+        InputError: the model has the BERT objective, which Hugging Face's class does not know, or a file cannot be
+            written.
     """
     hparams, folder = model.hparams, Path(folder)
     if hparams.bert:
@@ -171,7 +174,10 @@ def export_folder(model, clusters: np.ndarray, folder: str | Path):
         "size": {"height": hparams.n_px, "width": hparams.n_px},
         **{"do_resize": True, "resample": 2, "do_normalize": True, "do_color_quantize": True},
     }
-    with whole(folder / WEIGHTS) as part:
-        save_file(tensors(model.params, hparams), part, metadata={"format": "pt"})
-    write_json(folder / PROCESSOR, processor)
-    write_json(folder / CONFIG, config)
+    with together() as part:
+        with writing(folder / WEIGHTS):
+            save_file(tensors(model.params, hparams), part(folder / WEIGHTS), metadata={"format": "pt"})
+            part(folder / WEIGHTS).chmod(0o644)  # the library lets nobody else read it
+        for name, content in ((PROCESSOR, processor), (CONFIG, config)):
+            with writing(folder / name):
+                part(folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -48,7 +48,7 @@ def test_folder_with_a_given_palette(tmp_path, capsys):
         (["{}/nowhere", "--fit_clusters", 4], 1, "/nowhere: no such folder"),
         (["{}/raw", "--clusters", "{}/nothing.npy"], 1, "/nothing.npy: no such file"),
         (["{}/raw", "--fit_clusters", 4, "--valid_fraction", 0.9], 1, "--valid_fraction must lie in 0..0.5"),
-        (["{}/raw", "--fit_clusters", 100000], 1, "--fit_clusters 100000"),
+        (["{}/raw", "--fit_clusters", 60000], 1, "--fit_clusters 60000"),
         (["{}/raw", "--fit_clusters", 4, "--classes"], 1, "--classes needs every image in a sub-folder"),
         (["{}/raw", "--fit_clusters", 4, "--pad", "whitish"], 1, "whitish: not a colour"),
         (["{}/raw", "--fit_clusters", 4, "--pad", "white", "--augment", 2], 2, "not allowed with argument --pad"),

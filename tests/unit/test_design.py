@@ -11,7 +11,9 @@ from tests.conftest import ROOT
 
 ORDER = [  # a module imports only those above it; of a folder that stands here its modules import each other at will
     "config",
+    "writing",
     "files",
+    "memory",
     "schema",
     "attention",
     "model",
@@ -29,6 +31,8 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "weights.transfer",
     "weights.fetching",
     "weights.archives",
+    "data.jpeg",
+    "data.pictures",
     "data.images",
     "data.sheets",
     "data.palettes",

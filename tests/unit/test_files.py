@@ -75,3 +75,8 @@ def test_json_files(tmp_path):
     for name, message in (("b.json", "not JSON"), ("c.json", "no such file")):
         with pytest.raises(InputError, match=f"{name}: {message}"):
             files.read_json(tmp_path / name)
+
+
+def test_names_of_which_no_two_are_the_same():
+    assert files.unique(["a", "b", "a", "a-2", "a", "b"]) == ["a", "b", "a-3", "a-2", "a-4", "b-2"]
+    assert len(set(files.unique(["x"] * 1000))) == 1000
