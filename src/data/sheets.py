@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from src.data.images import Picture, as_rgb, read_picture, write_png
+from src.data.images import write_png
+from src.data.pictures import Picture, as_rgb, read_picture
 
 NEAREST, BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 TILE = 256  # pixels on a side of a tile, at most

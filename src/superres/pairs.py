@@ -17,6 +17,8 @@ from src.utils import color_dequantize, color_quantize
 SHRINKS = (1.0, 0.6, 0.45, 0.33, 0.25)  # a photograph made smaller is sharper: better pairs than the original alone
 FADES = 0.3, 1.0  # contrast that is left
 POOL = 64  # photographs, in one size each, held in memory at a time
+MOST = 1 << 26  # pixels of a photograph
+HELD = 1 << 29  # pixels of a pool, of which the last photograph is the first beyond: 2 GB, or POOL times 24 megapixels
 ROUND = 512  # batches drawn from one pool
 
 
@@ -102,7 +104,11 @@ class Pairs:
         chosen = [sizes[i] for i in rng.permutation(len(sizes))[:POOL]]
         if self.varied:
             chosen = [(path, rng.uniform(SHRINKS[-1], SHRINKS[0])) for path, _ in chosen]
-        pool = [pair for path, shrink in chosen if (pair := self.pair(path, shrink))]
+        pool, held = [], 0
+        for path, shrink in chosen:
+            if held < HELD and (pair := self.pair(path, shrink)):
+                pool.append(pair)
+                held += pair[-1][..., 0].size
         if not pool:
             side = (self.patch + 2 * self.margin) * self.scale
             sizes = f"{side} pixels on a side for `patch` {self.patch}"
@@ -114,7 +120,7 @@ class Pairs:
         if path in self.unreadable:
             return None
         try:
-            photo = read_image(path)
+            photo = read_image(path, most=MOST)
         except InputError as error:
             self.unreadable.add(path)
             return self.skipped(error)

@@ -12,11 +12,15 @@ import numpy as np
 from src.config import InputError
 from src.data.images import image_files, readable, square
 from src.data.palettes import load_clusters
+from src.data.pictures import MOST
+from src.files import open_regular
 from src.superres.bundled import PALETTE
 from src.superres.network import Network
 from src.superres.pairs import Pairs, in_palette, low_resolution
 
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
+SCORED = 3 << 23  # pixels of a photograph that is enlarged and scored whole, which takes 120 bytes for each
+HELD = 1 << 29  # pixels of all that are held for validation: 2 GB
 BEGINNING = 1 << 16  # bytes of a photograph that its fingerprint is made of, beside its name and size
 
 ImagePair = tuple[np.ndarray, np.ndarray]  # low and high resolution, uint8 [h, w, 3]
@@ -84,7 +88,7 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
         skipped: called with the error of each photograph that cannot be read.
 
     Raises:
-        InputError: no photograph is left that is readable and large enough.
+        InputError: no photograph is left that is readable and large enough, or there are too many for validation.
     """
     paths, valid_paths = split_photographs(options.train, options.valid)
     clusters, share = load_palette(options.degradation, options.color_cluster_path), SHARES[options.degradation]
@@ -101,10 +105,9 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
         skipped=skipped,
     )
     pairs.pool(0)  # complains now, not when training has begun
-    photos = (photo for _, photo in readable(valid_paths, skipped))
-    valid = list(validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px))
-    if not valid:
-        raise InputError(f"{options.valid or options.train}: no photograph for validation is readable")
+    photos = (photo for _, photo in readable(valid_paths, skipped, most_scored(options.n_px)))
+    pairs_held = validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px)
+    valid = held(pairs_held, options.valid or options.train)
     description = {name: getattr(options, name) for name in ("degradation", "n_px", "patch", "augment", "seed")}
     description |= {
         "scale": net.scale,
@@ -113,6 +116,29 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
         "palette": clusters if clusters is None else hashlib.sha256(clusters.tobytes()).hexdigest()[:16],
     }
     return TrainingData(pairs, valid, description)
+
+
+def most_scored(n_px: int | None) -> int:
+    """The pixels that a photograph may have of which centre squares are scored, or all of it."""
+    return MOST if n_px else SCORED
+
+
+def held(pairs: Iterable[ImagePair], folder: str | Path) -> list[ImagePair]:
+    """The pairs, which lie in a folder.
+
+    Raises:
+        InputError: there is none, or they have more than HELD pixels together.
+    """
+    kept, pixels = [], 0
+    for pair in pairs:
+        kept.append(pair)
+        pixels += pair[1][..., 0].size
+        if pixels > HELD:
+            more = f"more than {HELD:,} pixels in {len(kept)} photographs for validation"
+            raise InputError(f"{folder}: {more}; name fewer as `valid`, or give `n_px`")
+    if not kept:
+        raise InputError(f"{folder}: no photograph for validation is readable")
+    return kept
 
 
 def validation_pairs(
@@ -141,7 +167,7 @@ def fingerprint(paths: Iterable[Path], folder: str | Path) -> str:
     """
     paths, digest = list(paths), hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as f:
+        with open_regular(path) as f:
             beginning = f.read(BEGINNING)
         digest.update(f"{os.path.relpath(path, folder)}\0{path.stat().st_size}\0".encode() + beginning)
     return f"{len(paths)} of hash {digest.hexdigest()[:16]}"

@@ -10,7 +10,7 @@ from src.config import InputError
 from src.data.images import readable
 from src.measuring import metrics
 from src.superres.pairs import resized
-from src.superres.photographs import load_palette, validation_pairs
+from src.superres.photographs import load_palette, most_scored, validation_pairs
 from src.superres.upscaler import Upscaler
 
 METRICS = {"psnr": metrics.psnr, "ssim": metrics.ssim, "mse": metrics.mse}
@@ -46,7 +46,7 @@ def protocol(scale: int) -> str:
 def score(
     paths: Sequence[Path], upscaler: Upscaler, options: EvaluationOptions, skipped: Callable[[InputError], None]
 ) -> Iterator[tuple[Path, Scores]]:
-    """Scores of every photograph, as soon as they are there.
+    """Scores of every photograph, as soon as they are there, in 4 GB of memory at most.
 
     Args:
         skipped: called with the error of each one that cannot be read.
@@ -55,7 +55,7 @@ def score(
         InputError: none is left, or one is too small for `n_px`.
     """
     clusters, count = load_palette(options.degradation, options.color_cluster_path), 0
-    for i, photo in readable(paths, skipped):
+    for i, photo in readable(paths, skipped, most_scored(options.n_px)):
         ((low, high),) = validation_pairs([photo], upscaler.scale, clusters, options.n_px)
         outputs = {"": upscaler(low[None])[0], "_bicubic": resized(low, high.shape)}
         yield (

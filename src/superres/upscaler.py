@@ -74,27 +74,27 @@ class Upscaler:
         y = tf.concat([self.network(ycbcr[..., :1], bands), chroma], axis=-1)
         return tf.tensordot(y - offset, tf.constant(np.linalg.inv(matrix).T, tf.float32), 1)
 
-    def strips(self, images: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def tiles(self, images: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """Images [n, h, w, 1 or 3], uint8 or uint16, any size from 1x1 up, `scale` times as large in the same type.
 
         Yields:
-            (first row, [n, rows, scale * w, 1 or 3]) from top to bottom.
+            (first row, first column, [n, rows, columns, 1 or 3]), row by row of tiles: one is in memory at a time.
         """
         (n, h, w, c), r, m, tile = images.shape, self.scale, self.context, self.tile
         padded = np.pad(images, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
         together = max(1, (BATCH_PIXELS // 16 if self.net.padded else BATCH_PIXELS) // (min(h, tile) * min(w, tile)))
         enlarge = self.compiled(images.dtype.name, c, self.bands(min(h, tile)))
-        for y in range(0, h, tile):
-            strip = np.empty([n, min(h - y, tile) * r, w * r, c], images.dtype)
-            for i in range(0, n, together):
-                for x in range(0, w, tile):
-                    part = padded[i : i + together, y : y + tile + 2 * m, x : x + tile + 2 * m]
-                    strip[i : i + together, :, x * r : (x + tile) * r] = enlarge(part)
-            yield y * r, strip
+        for y, x in itertools.product(range(0, h, tile), range(0, w, tile)):
+            part = padded[:, y : y + tile + 2 * m, x : x + tile + 2 * m]
+            yield y * r, x * r, np.concatenate([enlarge(part[i : i + together]) for i in range(0, n, together)])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """All `strips` of images as one array [n, scale * h, scale * w, 1 or 3]."""
-        return np.concatenate([strip for _, strip in self.strips(images)], axis=1)
+        """All `tiles` of images in one array [n, scale * h, scale * w, 1 or 3]."""
+        n, h, w, c = images.shape
+        out = np.empty([n, h * self.scale, w * self.scale, c], images.dtype)
+        for y, x, tile in self.tiles(images):
+            out[:, y : y + tile.shape[1], x : x + tile.shape[2]] = tile
+        return out
 
 
 def cut(y: tf.Tensor, edge: int) -> tf.Tensor:

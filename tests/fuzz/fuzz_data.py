@@ -20,8 +20,8 @@ from PIL import Image
 from src.config import InputError
 from src.data.arrays import load_array, read_idx
 from src.data.cifar import read_cifar_binary, read_cifar_python
-from src.data.images import read_picture
 from src.data.palettes import load_clusters
+from src.data.pictures import read_picture
 
 NUMBERS = [struct.pack(f, n) for f in ("<I", ">I") for n in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000)]
 CIFAR_2 = (  # as Python 2 wrote them: strings for bytes, NumPy's old names

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.config import InputError
-from src.data import images, sheets
+from src.data import images, pictures, sheets
 from src.data.sheets import BACKGROUND, CAPTION
 from tests.conftest import photo
 
@@ -19,7 +19,7 @@ def grey_levels(path):
 def test_photographs_of_every_kind_are_read_as_a_user_expects(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(np.full([4, 4], 0x8080, np.uint16)).save(path)  # 16 bits are scaled, not clipped
-    assert grey_levels(path) == [128] and images.read_picture(path).colours.dtype == np.uint16
+    assert grey_levels(path) == [128] and pictures.read_picture(path).colours.dtype == np.uint16
     Image.fromarray(np.zeros([4, 4, 4], np.uint8)).save(path)  # transparent: on white
     assert grey_levels(path) == [255]
     Image.fromarray(np.zeros([4, 4], np.uint8)).convert("P").save(path, transparency=0)
@@ -30,7 +30,7 @@ def test_photographs_of_every_kind_are_read_as_a_user_expects(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # a telephone held upright
     Image.fromarray(np.arange(8, dtype=np.uint8).reshape(2, 4)).save(path, exif=exif)
-    assert images.read_image(path).size == (2, 4) and images.read_picture(path).colours.shape == (4, 2, 1)
+    assert images.read_image(path).size == (2, 4) and pictures.read_picture(path).colours.shape == (4, 2, 1)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "array"])
@@ -44,12 +44,12 @@ def test_what_is_on_white_are_the_colours_and_the_alpha_of_one_picture(mode, tmp
         if mode.endswith("A"):
             image.putalpha(Image.fromarray(alpha))
     image.save(tmp_path / "a.png")
-    picture = images.read_picture(pixels if mode == "array" else tmp_path / "a.png")
+    picture = pictures.read_picture(pixels if mode == "array" else tmp_path / "a.png")
     assert (picture.alpha is not None) == mode.endswith("A")
     if picture.alpha is not None:
         np.testing.assert_array_equal(picture.alpha, alpha)
     opacity = 1 if picture.alpha is None else alpha[..., None] / 255
-    expected = images.as_rgb(picture.colours) * opacity + 255 * (1 - opacity)
+    expected = pictures.as_rgb(picture.colours) * opacity + 255 * (1 - opacity)
     np.testing.assert_allclose(np.asarray(picture.on_white()), expected, atol=1)
     assert picture.colours.shape[2] == (1 if mode in ("1", "L", "LA", "I;16") else 3)
 
@@ -60,7 +60,7 @@ def test_a_photograph_of_100_megapixels_and_a_bomb(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert images.read_image(path).size == (10_000, 10_000)
-    for read in (images.read_picture, images.read_image):
+    for read in (pictures.read_picture, images.read_image):
         with pytest.raises(InputError, match=r"large\.png: not a readable image \(10000x10000 pixels, not"):
             read(path, most=50_000_000)
 
@@ -75,7 +75,7 @@ def damaged(folder):
 
 def test_unreadable_images_are_named_in_the_same_words_everywhere(tmp_path):
     for name, message in damaged(tmp_path).items():
-        for read in (images.read_image, images.read_picture):
+        for read in (images.read_image, pictures.read_picture):
             with pytest.raises(InputError, match=f"{name}: {message}"):
                 read(tmp_path / name)
     errors = []
@@ -193,7 +193,7 @@ def test_colours_hidden_under_transparency_are_on_no_sheet(tmp_path):
     pixels[..., 0] = 255  # red, but transparent
     pixels[:, 4:] = [0, 0, 255, 255]
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    picture = images.read_picture(tmp_path / "a.png")
+    picture = pictures.read_picture(tmp_path / "a.png")
     enlarged = Image.fromarray(pixels).resize((16, 16), Image.Resampling.NEAREST)
     tiles = sheets.side_by_side(
         picture, [enlarged, enlarged.quantize(method=Image.Quantize.FASTOCTREE)], 2, [lambda x: sheets.enlarged(x, 2)]
