@@ -17,6 +17,8 @@ BUNDLED = PRETRAINED / "igpt-fashion-mnist"
 def one_line(value: object, most: int = 80) -> str:
     """A value, such as a text that quotes a file, without line breaks and control characters, cut to a length."""
     text = str(value)
+    if len(text) <= most and text.isprintable():
+        return text
     line = "".join(c if c.isprintable() else " " for c in text[:most])
     return line if len(text) <= most else f"{line}..."
 

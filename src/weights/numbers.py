@@ -22,8 +22,10 @@ def as_float32(name: str, value: np.ndarray) -> np.ndarray:
     Raises:
         InputError: a value is NaN, infinite, or beyond the range of float32.
     """
-    with np.errstate(over="ignore"):
-        out = value.astype(np.float32, copy=False)
+    out = value
+    if value.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            out = value.astype(np.float32)
     if not is_finite(out):
         beyond = value.dtype.itemsize > out.dtype.itemsize and is_finite(value)
         raise InputError(

@@ -243,7 +243,7 @@ def test_a_full_disk_in_enlarging(occupied, capsys):
 )
 def test_a_failure_to_write_has_a_reason_and_others_are_left_alone(error, reason):
     assert refusal(error) == reason
-    message = "x/y: cannot be written" if reason else ""
+    message = "x/y: cannot be written" if reason else None
     with pytest.raises(NotWritten if reason else type(error), match=message), writing("x/y"):
         raise error
 
