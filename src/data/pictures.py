@@ -18,7 +18,7 @@ from src.data.jpeg import scans
 from src.files import open_regular
 
 MOST = 13 << 23  # pixels: one of 108 megapixels is welcome, and no format takes more than 2 GB, TensorFlow included
-MOST_WEBP = 1 << 26  # Pillow's decoder of WebP holds four more pictures of that size
+MOST_COSTLY = 1 << 26  # of WebP and of four inks, of which decoders hold so many more copies
 SCANS = 32  # of a JPEG at most; usual are 10, and 18 with four colours
 TILE_WIDTH, TILE_HEIGHT = 322, 323  # fields of TIFF
 FORMATS = "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"  # whatever a file's name; Pillow runs programs for others
@@ -126,7 +126,8 @@ def decoded(f: BinaryIO, most: int) -> Picture:
         image = Image.open(f, formats=FORMATS)
     except Image.DecompressionBombError:
         raise ValueError(f"more than {most} pixels") from None
-    most = min(most, MOST_WEBP) if image.format == "WEBP" else most
+    if image.format == "WEBP" or image.mode == "CMYK":
+        most = min(most, MOST_COSTLY)
     if not 0 < image.width * image.height <= most:
         raise ValueError(f"{image.width}x{image.height} pixels, not 1 to {most}")
     if image.width > BAND:

@@ -187,7 +187,7 @@ LARGE = {  # the largest pictures that are taken
     ("image", "rgba"): (largest("RGBA", "png", compress_level=1), True),
     ("image", "palette"): (largest("P", "png", compress_level=1, transparency=0), True),
     ("image", "32 bits"): (largest("I", "tiff", compression="tiff_deflate"), True),
-    ("image", "cmyk"): (largest("CMYK", "jpeg", progressive=True), True),
+    ("image", "cmyk"): (largest("CMYK", "jpeg", 8192, progressive=True), True),
     ("image", "webp"): (largest("RGBA", "webp", 8192, lossless=True, quality=0, method=0), True),
     ("image", "scans"): (scans(27), True),
 }
