@@ -282,3 +282,13 @@ def test_arrays_that_are_no_picture(array):
 def test_colours_that_are_none(text):
     with pytest.raises(InputError, match="not a colour"):
         images.colour(text)
+
+
+@pytest.mark.parametrize("mode, kind", [("CMYK", "jpeg"), ("CMYK", "tiff"), ("RGB", "webp"), ("RGBA", "webp")])
+def test_what_decoders_need_more_memory_for_has_a_lower_bound(mode, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_COSTLY", 399)
+    Image.new(mode, (20, 20)).save(tmp_path / "x", kind)
+    with pytest.raises(InputError, match=r"20x20 pixels, not 1 to 399"):
+        pictures.read_picture(tmp_path / "x")
+    Image.new("RGB", (20, 20)).save(tmp_path / "y", "png")
+    assert pictures.read_picture(tmp_path / "y").image.size == (20, 20)
