@@ -9,7 +9,7 @@ import sys
 from src.cli.parser import Parser, at_most
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
 from src.config import BUNDLED, DOWNLOADS
-from src.files import locked
+from src.files import lock_of, locked
 from src.weights import addresses
 from src.weights.addresses import BUCKET, HUB, ORIGINALS, SHARDS, STEPS, base_address
 
@@ -110,7 +110,7 @@ def fetch_dataset(args, folder):
     if name == "emoji":
         return fetch_emoji(args, folder)
     if name not in ORIGINALS:
-        with locked(folder / f".{name}.lock"):
+        with locked(lock_of(folder / name)):
             fetch(addresses.token_files(folder, name, base_address(args.base_url, BUCKET)), args)
         return
     raw = folder / "raw" / name
@@ -154,7 +154,7 @@ def main(argv=None):
         named = f" --ckpt_path {shlex.quote(str(place))}" if "download_dir" in args.given else ""
         print(f"{place}: complete; python run.py --sample{named} uses it")
     if args.clusters:
-        with locked(folder / ".clusters.lock"):
+        with locked(lock_of(folder / "clusters")):
             fetch([addresses.palette(folder, base_address(args.base_url, BUCKET))], args)
     if args.dataset:
         fetch_dataset(args, folder)

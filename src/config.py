@@ -12,6 +12,7 @@ DOWNLOADS = ROOT / "downloads"
 SAVE_DIR = ROOT / "save"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CLONE / "pretrained"
 BUNDLED = PRETRAINED / "igpt-fashion-mnist"
+MOST_PICTURES = 1 << 18  # of one drawing, all in one folder
 
 
 def one_line(value: object, most: int = 80) -> str:

@@ -115,6 +115,11 @@ def locked(path: str | Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def lock_of(prefix: str | Path) -> Path:
+    """The lock file of what lies in a folder under one name: `.NAME.lock`."""
+    return Path(prefix).with_name(f".{Path(prefix).name}.lock")
+
+
 def hold(descriptor: int, path: Path):
     """Lock an open file, where the system knows such locks."""
     if fcntl is None:

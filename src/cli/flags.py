@@ -3,14 +3,14 @@
 import os
 
 from src.cli.parser import at_most, natural, non_negative, positive, region, share
-from src.config import DOWNLOADS, InputError
+from src.config import DOWNLOADS, MOST_PICTURES, InputError
 
 CHECKPOINT = {"ckpt_path", "color_cluster_path"}
 DEVICES = {"n_gpu", "n_cpu"}
 SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
 SAMPLING |= {"batch_size", "save_tokens"}
 REPLICAS = max(16, os.cpu_count() or 1), "more devices than the CPU has threads only take longer"
-DRAWN = 1 << 18, "each is a file in one folder; draw the rest with another seed, to another folder"
+DRAWN = MOST_PICTURES, "each is a file in one folder; draw the rest with another seed, to another folder"
 
 
 def add_checkpoint_flags(group):

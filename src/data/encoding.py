@@ -12,8 +12,8 @@ from src.config import InputError
 from src.data.images import colour, readable, square
 from src.data.palettes import fit_palette, load_clusters
 from src.data.sources import Source, open_source
-from src.data.tokens import SPLITS, files_of, lock_of, token_type
-from src.files import locked, together
+from src.data.tokens import SPLITS, files_of, token_type
+from src.files import lock_of, locked, together
 from src.utils import color_quantize
 
 CHUNK = 256  # images between two writes

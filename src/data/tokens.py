@@ -25,11 +25,6 @@ def files_of(prefix: str | Path) -> list[Path]:
     return [Path(f"{prefix}_{ending}") for ending in [*endings, "clusters.npy", "classes.json"]]
 
 
-def lock_of(prefix: str | Path) -> Path:
-    """The lock file of a data set's name."""
-    return Path(prefix).with_name(f".{Path(prefix).name}.lock")
-
-
 def token_type(n_vocab: int) -> type:
     """The smallest type that holds the tokens of so many colours."""
     return np.uint8 if n_vocab <= 1 << 8 else np.uint16 if n_vocab <= 1 << 16 else np.uint32

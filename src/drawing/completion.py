@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.config import HParams, InputError
+from src.config import MOST_PICTURES, HParams, InputError
 from src.data.images import read_image, square
 from src.data.sheets import enlarged, sheet
 from src.drawing.samples import SHOWN, Part, picture_paths, tile_scale, write_picture
@@ -15,7 +15,6 @@ from src.drawing.sampling import Sampler, SamplingOptions
 from src.files import unique
 from src.utils import color_dequantize, color_quantize
 
-MOST = 1 << 18  # pictures of one drawing
 NAME_BYTES = 160  # of a photograph's name in those of its completions; a file system allows 255 in all
 UNKNOWN = 160, 176, 200  # the colour of what the model was not given
 
@@ -116,8 +115,10 @@ def completion_paths(folder: str | Path, photos: Photos, n_samples: int) -> list
     Raises:
         InputError: there are too many for one folder.
     """
-    if n_samples * len(photos.names) > MOST:
-        most = f"at most {MOST:,} pictures go to one folder, these are {n_samples} of {len(photos.names)} photos"
+    if n_samples * len(photos.names) > MOST_PICTURES:
+        most = (
+            f"at most {MOST_PICTURES:,} pictures go to one folder, these are {n_samples} of {len(photos.names)} photos"
+        )
         raise InputError(f"`n_samples` {n_samples}: {most}; take fewer")
     return [
         (picture_paths(folder, f"{name}_completion", n_samples), Path(folder) / f"{name}_completions.png")

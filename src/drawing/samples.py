@@ -3,7 +3,6 @@
 They are written together: `part` is what `src.files.together` yields, from a file's path to where it is to be written.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 from src.config import InputError
 from src.data.sheets import sheet
 from src.data.tokens import token_type
-from src.files import read_json, together
+from src.files import read_json
 from src.schema import ListOf, Text, check
 from src.writing import writing
 
@@ -82,11 +81,10 @@ def write_tokens(path: str | Path, tokens: np.ndarray, n_vocab: int, part: Part)
     write_file(path, lambda f: np.save(f, tokens.astype(token_type(n_vocab))), part)
 
 
-def list_samples(folder: str | Path, paths: list[Path], part: Part | None = None, **origin):
+def list_samples(folder: str | Path, paths: list[Path], part: Part, **origin):
     """Note in the folder which pictures the newest drawing wrote, and what they come from (checkpoint, seed)."""
     listed = json.dumps(origin | {"files": [path.name for path in paths]}, indent=1) + "\n"
-    with contextlib.nullcontext(part) if part else together() as part:
-        write_file(Path(folder) / LIST, lambda f: f.write(listed.encode()), part)
+    write_file(Path(folder) / LIST, lambda f: f.write(listed.encode()), part)
 
 
 def write_file(path: str | Path, write: Callable[[BinaryIO], Any], part: Part):

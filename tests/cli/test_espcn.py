@@ -10,6 +10,7 @@ from PIL import Image
 import espcn
 import srgan
 from src.drawing.samples import list_samples
+from src.files import together
 from src.superres.bundled import FILES
 from tests.conftest import files, photo, run_command, run_here
 
@@ -18,7 +19,8 @@ PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"  # two, of a fre
 
 def test_upscales_what_was_drawn_last(samples, capsys):
     """Without a path it once took whatever sample_N.png lay there, those of an earlier and larger run among them."""
-    list_samples(samples, [samples / f"sample_{i}.png" for i in (0, 1, 10)])
+    with together() as part:
+        list_samples(samples, [samples / f"sample_{i}.png" for i in (0, 1, 10)], part)
     assert espcn.main(["--upscale", "--save_dir", str(samples)]) == 0
     written = {f"sample_{i}_espcn_x4.png" for i in (0, 1, 10)}
     assert {p.name for p in samples.glob("*_x4.png")} == written

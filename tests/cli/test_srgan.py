@@ -9,6 +9,7 @@ import espcn
 import srgan
 from benchmarks import sharpness
 from src.drawing.samples import list_samples
+from src.files import together
 from src.superres.bundled import FILES
 from src.superres.files import save_network
 from src.superres.srgan import Generator
@@ -20,7 +21,8 @@ GAN = [*SMALL, "--stage", "gan", "--content", "pixel", "--picture_every", "1", "
 
 
 def test_upscales_the_newest_samples_beside_espcn(samples, capsys):
-    list_samples(samples, [samples / "sample_10.png"])
+    with together() as part:
+        list_samples(samples, [samples / "sample_10.png"], part)
     for command in (espcn, srgan):
         assert command.main(["--upscale", "--save_dir", str(samples)]) == 0
     assert Image.open(samples / "sample_10_srgan_x4.png").size == (112, 112)

@@ -168,7 +168,7 @@ def test_names_of_photographs_are_cut_where_those_of_completions_would_be_too_lo
     clusters = np.linspace(-1, 1, 6, dtype=np.float32)[:, None].repeat(3, 1)
     photos = Photos.read(sorted(tmp_path.glob("*.png")), clusters, 4, CompletionOptions())
     assert len(set(photos.names)) == 4 and all(len(name.encode()) < 170 for name in photos.names)
-    monkeypatch.setattr(completion, "MOST", 12)
+    monkeypatch.setattr(completion, "MOST_PICTURES", 12)
     assert len({path for paths, shown in completion_paths(tmp_path, photos, 3) for path in [*paths, shown]}) == 16
     with pytest.raises(InputError, match=r"`n_samples` 4: at most 12 pictures go to one folder"):
         completion_paths(tmp_path, photos, 4)

@@ -17,6 +17,7 @@ import srgan
 from src.cli.process import make_outputs
 from src.config import InputError
 from src.drawing.samples import list_samples
+from src.files import together
 from src.superres.espcn import Espcn
 from src.superres.export import FORMATS, export_network
 from src.weights import huggingface
@@ -54,7 +55,8 @@ def occupied(project, photos):
     paths = [project / "out" / f"sample_{i}.png" for i in range(3)]
     for path in paths:
         Image.fromarray(photo(28, 28)).save(path)
-    list_samples(project / "out", paths)
+    with together() as part:
+        list_samples(project / "out", paths, part)
     return project
 
 
