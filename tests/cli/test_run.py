@@ -1,5 +1,6 @@
 """run.py as its users run it: the lines, the files, the exit codes."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -11,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import run
-from src.cli import flags
+from src.cli import flags, pretraining
 from src.weights.checkpoint import load_model, save_model
 from tests.conftest import TINY, files, random_model, run_command, run_here
 
@@ -28,7 +29,7 @@ def main(*args):
 
 def save_bert(project):
     """A checkpoint with the BERT objective beside the tiny one: its prefix."""
-    save_model(random_model(run.dataclasses.replace(TINY, bert=True)), project / "tiny" / "model.ckpt-2")
+    save_model(random_model(dataclasses.replace(TINY, bert=True)), project / "tiny" / "model.ckpt-2")
     return project / "tiny" / "model.ckpt-2"
 
 
@@ -54,7 +55,7 @@ def test_eval_is_the_same_with_two_replicas(project, capsys):
 
 
 def test_eval_of_a_classifier(project, capsys):
-    save_model(random_model(run.dataclasses.replace(TINY, classes=3)), project / "tiny" / "model.ckpt-1")
+    save_model(random_model(dataclasses.replace(TINY, classes=3)), project / "tiny" / "model.ckpt-1")
     main("--eval", "--clf", *where(project), "--splits", "test")
     assert re.fullmatch(r"test gen: \d\.\d{4} clf: \d\.\d{4} acc: \d+\.\d\d\n", capsys.readouterr().out)
 
@@ -269,7 +270,7 @@ def test_divergence_is_a_mistake(project, capsys):
 
 
 def test_ctrl_c_says_where_training_goes_on(project, monkeypatch, capsys):
-    monkeypatch.setattr(run, "show_figures", lambda step, figures: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(pretraining, "show_figures", lambda step, figures: signal.raise_signal(signal.SIGINT))
     code, stderr = run_here(run.main, training(project, project / "mine", "--log_every", 3), capsys)
     line = stderr.splitlines()[-1]
     assert code == 130 and line == f"run.py: stopped; the same command goes on from step 3 in {project / 'mine'}"

@@ -58,6 +58,8 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "cli.flags",
     "cli.models",
     "cli.drawing",
+    "cli.pretraining",
+    "cli.evaluation",
     "cli.superres",
 ]
 DISTRIBUTIONS = {"google": "tensorflow", "ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
