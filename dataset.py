@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Images to palette tokens: a folder of images, MNIST, Fashion-MNIST or CIFAR-10 into the files that run.py reads."""
+"""Images to palette tokens: a folder of images or a published data set into the files that run.py reads."""
 
 from pathlib import Path
 
-from src.cli.parser import Number, Parser, at_most, options, seed
+from src.cli.parser import Number, Parser, at_most, natural, options, seed
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run, show_skipped
-from src.config import DOWNLOADS
+from src.config import DOWNLOADS, one_line
 
 SIDE = 4096, "Image GPT draws pixel by pixel, and no photograph has so many that tell"
 COLOURS = 1 << 16, "a palette of more has hardly fewer colours than the photographs"
@@ -14,7 +14,7 @@ CROPS = 1000, "no image has so many crops that differ"
 
 def parse(argv):
     p = Parser(prog="dataset.py", description=__doc__)
-    sources = "folder of images (nested or not), or of the raw files of MNIST, Fashion-MNIST or CIFAR-10"
+    sources = "folder of images (nested or not), or of the raw files of MNIST, Fashion-MNIST, CIFAR or STL-10"
     p.add_argument("source", help=sources)
     p.add_argument("--name", help="name of the data set; default: the folder's")
     p.add_argument("--save_dir", default=str(DOWNLOADS), help="where NAME_trX.npy and the others go")
@@ -33,6 +33,10 @@ def parse(argv):
     p.add_argument("--valid_fraction", type=float, help="share of training images held out as valid; default: 0.04")
     p.add_argument("--test_fraction", type=float, help="share held out as test; default: none")
     p.add_argument("--seed", type=seed, default=42, help="of splits, crops and k-means")
+    known = p.add_argument_group("CIFAR-100 and STL-10")
+    known.add_argument("--coarse", action="store_true", help="CIFAR-100's 20 superclasses instead of its 100 classes")
+    known.add_argument("--unlabeled", action="store_true", help="train on STL-10's 100,000 images without labels")
+    known.add_argument("--fold", type=natural, metavar="N", help="train on fold N, 0 to 9, of STL-10's training images")
     return p.parse_args(argv)
 
 
@@ -50,7 +54,8 @@ def main(argv=None):
     for split, n in made.images.items():
         print(f"{prefix}_{split}X.npy: {n} images of {args.n_px}x{args.n_px}, {made.colours} colours{classes}")
     if made.classes:
-        print(f"{prefix}_classes.json: {', '.join(made.classes[:12])}{', ...' if len(made.classes) > 12 else ''}")
+        names = [one_line(name) for name in made.classes[:12]] + ["..."] * (len(made.classes) > 12)
+        print(f"{prefix}_classes.json: {', '.join(names)}")
     if made.skipped:
         print(f"{made.skipped} unreadable images skipped")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from src.config import InputError, one_line
+from src.data.classes import checked_names
 from src.files import read_bytes
 
 BYTES = 1 << 28  # of a batch, at most; CIFAR-100's training images are 155 million
@@ -204,12 +205,28 @@ def read_cifar_python(path: str | Path, labels: str = "labels", classes: int = 1
     return batch["data"], np.array(found, np.int64)
 
 
-def read_cifar_binary(path: str | Path, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """(images [n, 3072], labels [n] in 0..classes - 1) of one .bin file."""
-    raw = np.frombuffer(read_bytes(path, BYTES), np.uint8)
-    if raw.size == 0 or raw.size % (1 + PIXELS):
-        raise InputError(f"{path}: {raw.size} bytes is no multiple of 3073; the file is cut short or not CIFAR-10")
-    rows = raw.reshape(-1, 1 + PIXELS)
-    if rows[:, 0].max() >= classes:
-        raise InputError(f"{path}: labels up to {rows[:, 0].max()}, not in 0..{classes - 1}; the file is not CIFAR-10")
-    return rows[:, 1:], rows[:, 0]
+def read_cifar_names(path: str | Path, key: str, classes: int) -> tuple[str, ...]:
+    """The names of so many classes in a pickled `batches.meta` or `meta`, where they are called `key`."""
+    names = read_pickled(path).get(key)
+    if not isinstance(names, list):
+        raise InputError(f"{path}: no {key}; get the file again")
+    return checked_names([text(name) for name in names], path, classes)
+
+
+def read_cifar_binary(
+    path: str | Path, classes: int = 10, *, columns: int = 1, column: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(images [n, 3072], labels [n] in 0..classes - 1) of one .bin file.
+
+    Args:
+        columns: labels of an image, before its pixels: CIFAR-100 has 2, the superclass and the class.
+        column: which of them is taken.
+    """
+    raw, size = np.frombuffer(read_bytes(path, BYTES), np.uint8), columns + PIXELS
+    if raw.size == 0 or raw.size % size:
+        raise InputError(f"{path}: {raw.size} bytes is no multiple of {size}; the file is cut short or not CIFAR's")
+    rows = raw.reshape(-1, size)
+    labels = rows[:, column]
+    if labels.max() >= classes:
+        raise InputError(f"{path}: labels up to {labels.max()}, not in 0..{classes - 1}; the file is not CIFAR's")
+    return rows[:, columns:], labels

@@ -10,8 +10,9 @@ import numpy as np
 
 from src.config import InputError
 from src.data.images import colour, readable, square
+from src.data.known import Choice, Source
 from src.data.palettes import fit_palette, load_clusters
-from src.data.sources import Source, open_source
+from src.data.sources import open_source
 from src.data.tokens import SPLITS, files_of, token_type
 from src.files import lock_of, locked, together
 from src.utils import color_quantize
@@ -31,6 +32,7 @@ class EncodeOptions:
         augment: random crops of each training image, instead of its centre.
         pad: a colour that pictures which are not square are filled up with, instead of being cropped, or None.
         classes: whether a sub-folder is a class.
+        coarse, unlabeled, fold: see `src.data.known.Choice`.
         valid_fraction: share of the training images held out as valid, where the source has none; None stands for 0.04.
         test_fraction: share held out as test, where the source has none; None stands for 0.
         seed: of splits, crops and k-means.
@@ -42,6 +44,9 @@ class EncodeOptions:
     augment: int = 0
     pad: str | None = None
     classes: bool = False
+    coarse: bool = False
+    unlabeled: bool = False
+    fold: int | None = None
     valid_fraction: float | None = None
     test_fraction: float | None = None
     seed: int = 42
@@ -56,6 +61,11 @@ class EncodeOptions:
             colour(self.pad)
             if self.augment:
                 raise InputError("`pad` has no effect on the crops of `augment`; leave one of them out")
+        self.choice()
+
+    def choice(self) -> Choice:
+        """What is taken of a data set that offers a choice."""
+        return Choice(self.coarse, self.unlabeled, self.fold)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +104,7 @@ def encode_dataset(
     progress: Callable[[int, int], None] = lambda done, total: None,
     skipped: Callable[[InputError], None] = lambda error: None,
 ) -> Encoded:
-    """Turn a folder of images, MNIST, Fashion-MNIST or CIFAR-10 into the token files of a data set.
+    """Turn a folder of images, MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 or STL-10 into the token files of a data set.
 
     They take the place of all files of an earlier data set of that name together, at the end; before, nothing changes.
 
@@ -135,11 +145,11 @@ def encode_dataset(
 def open_splits(source: str | Path, options: EncodeOptions) -> dict[str, Source]:
     """The splits of a folder that have images, in the order of SPLITS."""
     fractions = {name: getattr(options, name) for name in ("valid_fraction", "test_fraction")}
-    found = open_source(source, by_class=options.classes, seed=options.seed, **fractions)
+    found = open_source(source, options.choice(), by_class=options.classes, seed=options.seed, **fractions)
     splits = {split: found[split] for split in SPLITS.values() if split in found and len(found[split].items)}
     if "tr" not in splits:
         raise InputError(f"{source}: no images to train on")
-    if options.pad is not None and isinstance(splits["tr"].items, np.ndarray):
+    if options.pad is not None and isinstance(splits["tr"].items[0], np.ndarray):
         raise InputError(f"`pad` has no effect on {source}: its images are square; leave it out")
     return splits
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from src.config import HParams, InputError
 from src.data.arrays import load_array
-from src.files import read_json, whole
+from src.files import read_json, unique, whole
 
 CELLS = 1 << 24  # labels times classes that are looked at at once
 SPLITS = {"train": "tr", "valid": "va", "test": "te"}
@@ -55,6 +55,20 @@ def class_names(data_path: str | Path) -> list[str] | None:
     if names and not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: not a list of the names of classes")
     return names
+
+
+def label_names(data_path: str | Path, classes: int) -> list[str]:
+    """The names of so many classes in the order of a data set's labels, all different; numbers where none are known.
+
+    Raises:
+        InputError: the data set names another number of classes.
+    """
+    names = class_names(data_path) or list(map(str, range(classes)))
+    if len(names) != classes:
+        raise InputError(
+            f"{data_path}_classes.json: names of {len(names)} classes, but the labels have {classes}; encode again"
+        )
+    return unique(names)
 
 
 def fingerprint(array: np.ndarray) -> str:

@@ -19,9 +19,11 @@ from PIL import Image
 
 from src.config import InputError
 from src.data.arrays import load_array, read_idx
-from src.data.cifar import read_cifar_binary, read_cifar_python
+from src.data.cifar import read_cifar_binary, read_cifar_names, read_cifar_python
+from src.data.classes import text_names
 from src.data.palettes import load_clusters
 from src.data.pictures import read_picture
+from src.data.stl import PIXELS, read_stl_fold, read_stl_images, read_stl_labels
 
 NUMBERS = [struct.pack(f, n) for f in ("<I", ">I") for n in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000)]
 CIFAR_2 = (  # as Python 2 wrote them: strings for bytes, NumPy's old names
@@ -41,6 +43,11 @@ def batch(rows: np.ndarray, labels: list, **more) -> dict:
 def cifar_files() -> list[bytes]:
     rows = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
     return [CIFAR_2, *(pickle.dumps(batch(rows, [3, 9]), protocol) for protocol in range(2, 6))]
+
+
+def meta_files() -> list[bytes]:
+    content = {b"label_names": [b"cat", b"dog"], b"num_cases_per_batch": 10000, b"num_vis": 3072}
+    return [pickle.dumps(content, protocol) for protocol in range(2, 6)]
 
 
 def idx_files() -> list[bytes]:
@@ -88,6 +95,12 @@ READERS = {  # name: (good files, ending of the damaged one, what reads it)
     "idx.gz": (idx_files, ".gz", lambda path: read_idx(path, 3)),
     "cifar": (cifar_files, "", read_cifar_python),
     "cifar.bin": (lambda: [bytes(3073 * 2)], ".bin", read_cifar_binary),
+    "cifar-100": (lambda: [bytes(3074 * 2)], ".bin", lambda path: read_cifar_binary(path, 100, columns=2, column=1)),
+    "meta": (meta_files, "", lambda path: read_cifar_names(path, "label_names", 2)),
+    "stl": (lambda: [bytes(PIXELS * 2)], ".bin", lambda path: read_stl_images(path).sum()),
+    "stl labels": (lambda: [bytes([1, 10] * 8)], ".bin", lambda path: read_stl_labels(path, 16)),
+    "folds": (lambda: [b"0 3 12 9999 4 5\n7 1\n"], ".txt", lambda path: read_stl_fold(path, 0, 10_000)),
+    "names": (lambda: [b"airplane\nca\xc3\xaft\nbird\n"], ".txt", lambda path: text_names(path, 3)),
     "npy": (npy_files, ".npy", load_array),
     "palette": (npy_files, ".npy", load_clusters),
     "image": (image_files, ".png", look),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from src.config import HParams, InputError
-from src.data import sources, tokens
+from src.data import cifar, sources, tokens
 
 
 def write_idx(path, array):
@@ -76,7 +76,7 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path):
 
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(InputError, match="data_batch_1: not a batch"):
-        sources.read_cifar_python(tmp_path / "data_batch_1")
+        cifar.read_cifar_python(tmp_path / "data_batch_1")
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "labels", "missing"])

@@ -14,7 +14,7 @@ import pytest
 
 import dataset
 from src.config import HParams, InputError
-from src.data import arrays, cifar, encoding, images, palettes, pictures, sources, tokens
+from src.data import arrays, cifar, classes, encoding, images, palettes, pictures, sources, stl, tokens
 from src.data.encoding import EncodeOptions, encode_dataset
 from tests.conftest import ROOT, files, run_here
 from tests.fuzz import fuzz_data
@@ -265,6 +265,10 @@ READERS = {
     "idx": lambda path: arrays.read_idx(path, 1),
     "cifar": cifar.read_cifar_python,
     "cifar.bin": cifar.read_cifar_binary,
+    "stl": stl.read_stl_images,
+    "stl labels": lambda path: stl.read_stl_labels(path, 2),
+    "folds": lambda path: stl.read_stl_fold(path, 0, 2),
+    "names": lambda path: classes.text_names(path, 2),
 }
 
 
