@@ -8,7 +8,7 @@ import sys
 
 from src.cli.parser import Parser, at_most
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
-from src.config import BUNDLED, DOWNLOADS
+from src.config import BUNDLED, DOWNLOADS, INCEPTION_GRAPH
 from src.files import lock_of, locked
 from src.weights import addresses
 from src.weights.addresses import BUCKET, HUB, ORIGINALS, SHARDS, STEPS, base_address
@@ -117,10 +117,21 @@ def fetch_dataset(args, folder):
     with locked(raw / ".lock"):
         originals = addresses.original_files(raw, name, base_address(args.base_url, ORIGINALS[name]))
         fetch(originals, args)
+        if name == "inception":
+            return take_graph(originals[0].path, folder / name / INCEPTION_GRAPH)
         if name != "div2k":
             return encode(name, raw, folder / name)
         for file in originals:
             unpack(file.path)
+
+
+def take_graph(archive, place):
+    """Take the graph of Inception out of its archive."""
+    from src.weights.archives import take_member
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    take_member(archive, place.name, place)
+    print(f"{place}: complete; python run.py --fid uses it")
 
 
 def fetch_emoji(args, folder):

@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from benchmarks import pictures  # noqa: E402
 from benchmarks.classifier import jury  # noqa: E402
 from src.files import write_json  # noqa: E402
-from src.measuring.metrics import frechet_distance  # noqa: E402
+from src.measuring.frechet import Moments, frechet_distance  # noqa: E402
 
 SURE = 0.9
 
@@ -45,9 +45,9 @@ def verdict(judge):
 
 
 def judged(judge, tokens, references):
-    """The figures for images, tokens [n, s]; Fréchet distances to the features of each reference."""
-    p, features = judge.probabilities(tokens), judge.features(tokens)
-    distances = {name: max(0.0, frechet_distance(features, r)) for name, r in references.items()}  # rounding
+    """The figures for images, tokens [n, s]; Fréchet distances to the moments of each reference's features."""
+    p, moments = judge.probabilities(tokens), Moments.of(judge.features(tokens))
+    distances = {name: frechet_distance(moments, r) for name, r in references.items()}
     classes = np.bincount(p.argmax(1), minlength=len(judge.classes)).tolist()
     return {"images": len(tokens), "recognised": float((p.max(1) > SURE).mean()), **distances, "classes": classes}
 
@@ -65,7 +65,8 @@ def main(argv=None):
 
     source, tokens = pictures.samples(args, judge.hparams, judge.clusters)
     (X, _), (X_test, _) = judge.train, judge.test
-    references = {"frechet": judge.features(X_test), "frechet_to_training": judge.features(X)}
+    features = {"frechet": judge.features(X_test), "frechet_to_training": judge.features(X)}
+    references = {name: Moments.of(x) for name, x in features.items()}
     name = "samples" if args.samples else f"samples, temperature {args.temperature}"
     rows = {name: tokens, "real training images": pictures.some(X, len(tokens)), "real test images": X_test}
     figures = {name: judged(judge, x, references) for name, x in rows.items()}

@@ -12,6 +12,7 @@ DOWNLOADS = ROOT / "downloads"
 SAVE_DIR = ROOT / "save"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CLONE / "pretrained"
 BUNDLED = PRETRAINED / "igpt-fashion-mnist"
+INCEPTION_GRAPH = "classify_image_graph_def.pb"  # the file's name in its archive
 MOST_PICTURES = 1 << 18  # of one drawing, all in one folder
 
 

@@ -5,6 +5,7 @@ from src.config import SIZES, HParams, InputError
 from src.memory import FLOAT, STATE, activation_bytes, batch_bytes, check_fits, parameters
 
 MOST_BLOCKS = 1000
+SAVING = {"train", "finetune", "probe", "sample"}  # modes that write to --save_dir
 
 SIZE_FLAGS = {
     "n_embd": "width",
@@ -62,16 +63,17 @@ def check_expected(args, hparams, prefix):
             raise InputError(f"{prefix}: `model` {args.model} was given but the checkpoint has {found}; leave it out")
     if args.bert and not hparams.bert:
         raise InputError(f"{prefix}: `bert` was given but this checkpoint is autoregressive; leave it out")
-    if args.clf and not hparams.classes:
+    if args.clf and not (hparams.classes or "finetune" in args.modes):
         raise InputError(f"{prefix}: `clf` was given but this checkpoint has no model/clf/wclf; leave it out")
     check_masks(args, hparams)
 
 
 def check_masks(args, hparams):
     """Raise InputError where flags of BERT's masks were given for an autoregressive model."""
-    if "bert_mask_prob" in args.given and not hparams.bert:
-        raise InputError("`bert_mask_prob`: an autoregressive model has no masks; leave it out, or give `bert`")
-    if "seed" in args.given and not (hparams.bert or args.train or args.sample):
+    for name in ("bert_mask_prob", "masks"):
+        if name in args.given and not hparams.bert:
+            raise InputError(f"`{name}`: an autoregressive model has no masks; leave it out, or give `bert`")
+    if "seed" in args.given and not (hparams.bert or args.modes - {"eval"}):
         raise InputError("`seed`: nothing is drawn in evaluating an autoregressive model; leave it out")
 
 
@@ -79,7 +81,7 @@ def load(args):
     """The model that the flags name, and its prefix."""
     from src.weights.checkpoint import load_model, run_checkpoint
 
-    if "save_dir" in args.given and not (args.train or args.sample or run_checkpoint(args.save_dir)):
+    if "save_dir" in args.given and not (args.modes & SAVING or run_checkpoint(args.save_dir)):
         raise InputError(f"`save_dir` {args.save_dir}: no trained run is there; name a checkpoint with `ckpt_path`")
     prefix = flags.find_checkpoint(args)
     model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)

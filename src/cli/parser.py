@@ -32,12 +32,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
     def parse_args(self, args=None, namespace=None):
-        """The flags, and as `given` the names of those that stood on the command line."""
+        """The flags; as `given` the names of those that stood on the command line, as `modes` the modes among them."""
         defaults = {a.dest: a.default for a in self._actions if a.default is not argparse.SUPPRESS}
         parsed = super().parse_args(args, argparse.Namespace(**dict.fromkeys(defaults, UNSET)))
         parsed.given = frozenset(name for name in defaults if getattr(parsed, name) is not UNSET)
         for name in defaults.keys() - parsed.given:
             setattr(parsed, name, defaults[name])
+        parsed.modes = parsed.given & self.reads.keys()
         self.check_modes(parsed.given)
         return parsed
 

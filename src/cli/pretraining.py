@@ -14,21 +14,36 @@ INTERVALS = {"log_every", "eval_every", "eval_images", "save_every"}
 
 def add_flags(p):
     """The flags RECIPE and INTERVALS, and --recompute."""
-    train = p.add_argument_group("--train")
-    train.add_argument("--steps", type=positive, default=1_000_000, help="updates in all; may grow later")
-    train.add_argument("--n_batch", type=positive, help="images an update (the paper: 128); default: one part a device")
+    train = p.add_argument_group("--train (and, but for --flip, --finetune)")
+    train.add_argument(
+        "--steps",
+        type=positive,
+        default=1_000_000,
+        help="updates in all; may grow later; to fine-tune at most so many, by default 100 epochs",
+    )
+    train.add_argument(
+        "--n_batch",
+        type=positive,
+        help="images an update (the paper: 128); default: one part a device, to fine-tune 128",
+    )
     train.add_argument("--optimizer", choices=["adam", "muon"], default="adam", help="muon: of the MLPs' matrices")
-    train.add_argument("--schedule", choices=["cosine", "constant"], default="cosine", help="after the warm-up")
-    train.add_argument("--lr", type=rate, default=0.003, help="highest learning rate")
-    train.add_argument("--warmup_steps", type=natural, help="default: one epoch")
+    train.add_argument(
+        "--schedule", choices=["cosine", "constant"], default="cosine", help="after the warm-up; to fine-tune: constant"
+    )
+    train.add_argument("--lr", type=rate, default=0.003, help="highest learning rate; to fine-tune: 0.0003")
+    train.add_argument("--warmup_steps", type=natural, help="default: one epoch, to fine-tune 0")
     train.add_argument("--beta1", type=fraction, default=0.9, help="Adam's")
     train.add_argument("--beta2", type=fraction, default=0.95, help="Adam's")
     train.add_argument("--ema", type=fraction, help="momentum of an average of the weights, which is the result")
     train.add_argument("--flip", action="store_true", help="mirror half of the training images")
     train.add_argument("--recompute", action="store_true", help="recompute activations: less memory, a third slower")
     train.add_argument("--log_every", type=positive, default=50, help="steps between two reports")
-    train.add_argument("--eval_every", type=positive, default=1000, help="steps between two validation losses")
-    train.add_argument("--eval_images", type=positive, default=1000, help="validation images in each")
+    train.add_argument(
+        "--eval_every", type=positive, default=1000, help="steps between two validations; to fine-tune: an epoch"
+    )
+    train.add_argument(
+        "--eval_images", type=positive, default=1000, help="validation images in each; to fine-tune: all"
+    )
     train.add_argument("--save_every", type=positive, default=500, help="steps between two states to go on from")
 
 

@@ -43,21 +43,3 @@ def ssim(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> fl
     """
     a, b = (tf.constant(x, tf.float32) for x in compared(a, b, border, channel))
     return float(tf.image.ssim(a, b, max_val=255)) if min(a.shape[:2]) >= 11 else float("nan")
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Fréchet distance of two sets of features, each [n, f] taken as a Gaussian (Heusel et al. 2017; any features).
-
-    |mean_a - mean_b|^2 + trace(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)); 0 for equal sets, no unit.
-    """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root_a = square_root(cov_a)
-    roots = np.sqrt(np.clip(np.linalg.eigvalsh(root_a @ cov_b @ root_a), 0, None))  # symmetric, as exact as can be
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * roots.sum())
-
-
-def square_root(covariance):
-    """The symmetric matrix [f, f] whose product with itself is a covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

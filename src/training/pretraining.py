@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import HParams, InputError
+from src.data.augmentation import mirrored
 from src.measuring.evaluation import Evaluator
 from src.model import ImageGPT
 from src.training.loop import Figures, Intervals, Task, train
@@ -26,8 +27,8 @@ class Recipe:
     for `warmup_steps` (the paper: one epoch; at most all steps but one), then falls along a cosine to zero at `steps`.
 
     Departures on request: Keras' Muon moves the matrices of the MLPs, while embeddings, attention's arrays of three
-    dimensions and gains stay with Adam; a constant rate after the warm-up; an average of the weights with momentum
-    `ema`, on which validation is made and which the checkpoint holds.
+    dimensions, gains and a classifier stay with Adam; a constant rate after the warm-up; an average of the weights with
+    momentum `ema`, on which validation is made and which the checkpoint holds.
     """
 
     steps: int = 1_000_000
@@ -66,7 +67,9 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     if recipe.optimizer == "muon":
         betas = {"adam_beta_1": recipe.beta1, "adam_beta_2": recipe.beta2}
         without_decay = {"weight_decay": None, "adam_weight_decay": None}
-        optimizer = keras.optimizers.Muon(rate, exclude_layers=["wte", "wpe"], **betas, **without_decay, **average)
+        optimizer = keras.optimizers.Muon(
+            rate, exclude_layers=["wte", "wpe", "wclf"], **betas, **without_decay, **average
+        )
     else:
         optimizer = keras.optimizers.Adam(rate, beta_1=recipe.beta1, beta_2=recipe.beta2, **average)
     return keras.optimizers.LossScaleOptimizer(optimizer) if recipe.dtype == "float16" else optimizer
@@ -83,13 +86,17 @@ def make_model(hparams: HParams, recipe: Recipe, start: str | None = None, *, re
 class Pretraining(Task):
     """Image GPT on tokens. To be made, like its model, in the scope of the strategy.
 
+    A subclass with another loss says what that is in `losses`, and in `idle` which parameters it does not depend on.
+
     Args:
         n_sub_batch: images on a device at a time; of more, gradients are summed part by part.
-        eval_images: of the validation tokens so many are scored.
+        eval_images: of the validation tokens so many are scored, or all.
 
     Raises:
         InputError: a batch does not consist of whole parts.
     """
+
+    names: tuple[str, ...] = ("loss",)  # of the losses
 
     def __init__(
         self,
@@ -98,11 +105,11 @@ class Pretraining(Task):
         tokens: Tokens,
         strategy: tf.distribute.Strategy,
         n_sub_batch: int = 8,
-        eval_images: int = 1000,
+        eval_images: int | None = 1000,
     ):
         self.model, self.recipe, self.tokens, self.steps = model, recipe, tokens, recipe.steps
         self.n_sub_batch = part_size(recipe.n_batch, n_sub_batch, strategy.num_replicas_in_sync)
-        self.variables = list(model.params.values())
+        self.variables = [variable for name, variable in model.params.items() if name not in self.idle()]
         for variable in self.variables:
             variable.path = variable.name  # by which Keras' Muon knows the embeddings
         self.optimizer = make_optimizer(recipe)
@@ -119,29 +126,35 @@ class Pretraining(Task):
     def update_at(self, step: int) -> Callable[..., dict[str, tf.Tensor]]:
         return self.update
 
-    def update(self, x, mask):
-        """One update from a replica's tokens [b, s] and BERT's masks [b, s]: its share of the mean loss."""
-        if x.shape[0] == self.n_sub_batch:
-            loss, gradients = self.loss_and_gradients((x, mask))
+    def update(self, *inputs):
+        """One update from a replica's share [b, ...] of what `batches` yields: its share of the mean losses."""
+        if inputs[0].shape[0] == self.n_sub_batch:
+            losses, gradients = self.losses_and_gradients(inputs)
         else:  # a loop in the graph, so that only one part's activations are kept
-            parts = [tf.reshape(values, [-1, self.n_sub_batch, values.shape[1]]) for values in (x, mask)]
-            nothing = tf.constant(0.0), [tf.zeros(v.shape) for v in self.variables]
-            loss, gradients = tf.foldl(self.add_part, parts, nothing, parallel_iterations=1)
+            parts = [tf.reshape(values, [-1, self.n_sub_batch, values.shape[1]]) for values in inputs]
+            nothing = dict.fromkeys(self.names, tf.constant(0.0)), [tf.zeros(v.shape) for v in self.variables]
+            losses, gradients = tf.foldl(self.add_part, parts, nothing, parallel_iterations=1)
         self.optimizer.apply(gradients, self.variables)
-        return {"loss": loss}
+        return losses
 
     def add_part(self, total, part):
-        return tf.nest.map_structure(tf.add, total, self.loss_and_gradients(part))
+        return tf.nest.map_structure(tf.add, total, self.losses_and_gradients(part))
 
-    def loss_and_gradients(self, part):
-        """What a part adds to the mean loss of the whole batch, and to its gradients (scaled under float16)."""
-        x, mask = part
+    def losses_and_gradients(self, part):
+        """What a part adds to the mean losses of the whole batch, and to the gradients (scaled under float16)."""
         with tf.GradientTape() as tape:
-            losses = self.model(x, mask=mask if self.model.hparams.bert else None)["gen_losses"]
-            loss = tf.reduce_sum(losses) / self.recipe.n_batch
-            scaled = self.optimizer.scale_loss(loss)
+            losses = {name: tf.reduce_sum(each) / self.recipe.n_batch for name, each in self.losses(*part).items()}
+            scaled = self.optimizer.scale_loss(losses["loss"])
         # Dense, for of an embedding's rows Keras' Adam would square each before it adds up those of one colour.
-        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
+        return losses, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
+
+    def losses(self, x, mask):
+        """Name to losses [b] of tokens [b, s] under BERT's masks [b, s]; `loss` is what is made small."""
+        return {"loss": self.model(x, mask=mask if self.model.hparams.bert else None)["gen_losses"]}
+
+    def idle(self) -> set[str]:
+        """Names of parameters that the loss does not depend on, such as a classifier that the model may have."""
+        return {"model/clf/wclf"}
 
     def validate(self) -> Figures:
         if self.valid is None:
@@ -190,23 +203,35 @@ def training_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (tokens [n_batch, s] int32, mask [n_batch, s] float32) from step `first` on.
 
-    Batches are consecutive pieces of one random order of the images after another; each depends on seed and step alone.
+    Each batch depends on seed and step alone.
+    """
+    for rows, rng in shuffled(len(X), recipe, first):
+        x = X[rows].astype(np.int32)
+        if recipe.flip:
+            x = mirrored(x, hparams.n_px, rng)
+        yield x, draw_masks(x, hparams, rng)
+
+
+def shuffled(n: int, recipe: Recipe, first: int) -> Iterator[tuple[np.ndarray, np.random.Generator]]:
+    """Yield (numbers [n_batch] in 0..n-1 of a batch's images, generator of its random numbers) from step `first` on.
+
+    Batches are consecutive pieces of one random order of the images after another.
     """
     order, epoch = None, None
     for step in range(first, recipe.steps):
-        rng = np.random.default_rng([recipe.seed, 1, step])
         places = np.arange(step * recipe.n_batch, (step + 1) * recipe.n_batch)
         rows = np.empty_like(places)
-        for e in np.unique(places // len(X)):
+        for e in np.unique(places // n):
             if e != epoch:
-                order, epoch = np.random.default_rng([recipe.seed, 0, e]).permutation(len(X)), e
-            here = places // len(X) == e
-            rows[here] = order[places[here] % len(X)]
-        x = X[rows].astype(np.int32)
-        if recipe.flip:
-            square = x.reshape(-1, hparams.n_px, hparams.n_px)
-            x = np.where(rng.random([len(x), 1, 1]) < 0.5, square[:, :, ::-1], square).reshape(x.shape)
-        yield x, (rng.random(x.shape) > hparams.bert_mask_prob).astype(np.float32)
+                order, epoch = np.random.default_rng([recipe.seed, 0, e]).permutation(n), e
+            here = places // n == e
+            rows[here] = order[places[here] % n]
+        yield rows, np.random.default_rng([recipe.seed, 1, step])
+
+
+def draw_masks(x: np.ndarray, hparams: HParams, rng: np.random.Generator) -> np.ndarray:
+    """BERT's masks for tokens [b, s]: float32 [b, s], 1 keeps a token and 0 hides it."""
+    return (rng.random(x.shape) > hparams.bert_mask_prob).astype(np.float32)
 
 
 def pretrain(

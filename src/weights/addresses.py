@@ -17,9 +17,17 @@ ORIGINALS = {  # data set: address of its folder
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist",
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "div2k": "https://data.vision.ee.ethz.ch/cvl/DIV2K",
+    "inception": "http://download.tensorflow.org/models/image/imagenet",
 }
 MNIST_FILES = [f"{p}-{w}-ubyte.gz" for p in ("train", "t10k") for w in ("images-idx3", "labels-idx1")]
-FILES = {"mnist": MNIST_FILES, "fashion_mnist": MNIST_FILES, "div2k": ["DIV2K_train_HR.zip", "DIV2K_valid_HR.zip"]}
+INCEPTION = "inception-2015-12-05.tgz"
+FILES = {
+    "mnist": MNIST_FILES,
+    "fashion_mnist": MNIST_FILES,
+    "div2k": ["DIV2K_train_HR.zip", "DIV2K_valid_HR.zip"],
+    "inception": [INCEPTION],
+}
+SIZES = {INCEPTION: 88_931_400}  # bytes, as the tutorials of its time print them; nobody publishes a checksum
 PINS = {  # data set: file: SHA-256, or MD5 where nobody publishes more; a mirror is held to them, too
     "mnist": {
         "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -107,7 +115,7 @@ def token_files(folder: Path, dataset: str, base: str) -> list[File]:
 def original_files(folder: Path, dataset: str, base: str) -> list[File]:
     """A data set as its authors published it."""
     pins = PINS.get(dataset, {})
-    return [File(f"{base}/{name}", folder / name, pin=pins.get(name)) for name in FILES[dataset]]
+    return [File(f"{base}/{name}", folder / name, SIZES.get(name), pins.get(name)) for name in FILES[dataset]]
 
 
 def emoji_files(folder: Path, base: str | None) -> list[File]:

@@ -1,15 +1,18 @@
-"""Zip archives from outside: looked through before anything is written, and unpacked whole or not at all."""
+"""Archives from outside: zip files unpacked whole or not at all, once looked through, and one file of a tar."""
 
 import contextlib
+import gzip
 import os
 import shutil
 import stat
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from src.config import InputError
-from src.files import open_regular
+from src.config import InputError, one_line
+from src.files import file_size, open_regular, whole
 from src.weights.arrivals import zip_file
 from src.weights.table import Damaged
 
@@ -134,3 +137,41 @@ def move(new, folder):
             place = folder / file.relative_to(new)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, place)
+
+
+class Bounded:
+    """An open file that is read up to a number of bytes, and then raises Damaged."""
+
+    def __init__(self, file: BinaryIO, most: int):
+        self.file, self.left = file, most
+
+    def read(self, n: int) -> bytes:
+        content = self.file.read(n)
+        self.left -= len(content)
+        if self.left < 0:
+            raise Damaged("it unfolds to far more than it has bytes")
+        return content
+
+
+def take_member(path: Path, name: str, place: Path):
+    """Write the file of that name in a gzipped tar archive to `place`; nothing else in it is looked at.
+
+    Raises:
+        InputError: a damaged archive, one without such a file, or no room; `place` is whole or what it was.
+    """
+    try:
+        with open_regular(path) as f, gzip.GzipFile(fileobj=f) as unfolded:
+            stream = Bounded(unfolded, LARGEST_RATIO * file_size(f) + SLACK)
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                member = next((m for m in archive if m.name.removeprefix("./") == name and m.isreg()), None)
+                if member is None:
+                    raise InputError(f"{path}: no file {name} in this archive; the source is not to be trusted")
+                with whole(place) as part, open(part, "wb") as out:
+                    shutil.copyfileobj(archive.extractfile(member), out, CHUNK)
+                    while stream.read(CHUNK):  # to the end, where the checksum is compared
+                        pass
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library makes of damaged bytes
+        reason = one_line(error) or type(error).__name__
+        raise InputError(f"{path}: a damaged archive ({reason}); delete it and start again") from error

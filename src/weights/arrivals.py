@@ -43,6 +43,11 @@ class File:
         return next((check for ending, check in CHECKS.items() if self.path.name.endswith(ending)), None)
 
     @property
+    def packed(self) -> bool:
+        """Whether the file itself is gzipped."""
+        return self.check is gzip_file
+
+    @property
     def known(self) -> bool:
         """Whether a body that was cut would be noticed without the server's word."""
         return self.pin is not None or self.size is not None or self.check not in (None, gzip_file)
@@ -132,6 +137,7 @@ def json_file(path: Path):
 CHECKS = {  # ending: what raises Damaged or InputError of another file
     ".npy": npy_file,
     ".gz": gzip_file,
+    ".tgz": gzip_file,
     ".zip": zip_file,
     ".index": shard_sizes,
     ".meta": graph_file,

@@ -108,7 +108,7 @@ class Transfer:
         with response:
             self.check_status(response, have, facts)
             if response.status_code == 200:
-                have, facts = 0, said(response, hops, self.file.path.suffix == ".gz")
+                have, facts = 0, said(response, hops, self.file.packed)
                 self.check_size(facts["size"], response)
                 with writing(self.file.part):
                     self.discard()  # a part of another version must never stand beside this one's facts
@@ -173,7 +173,7 @@ class Transfer:
         if version(response) != facts.get("version"):
             self.discard()
             raise PassingFault("the server went on with another version of the file")
-        check_coding(response.headers, self.file.path.suffix == ".gz")
+        check_coding(response.headers, self.file.packed)
         if match[2] != "*":
             facts["size"] = int(match[2])
         self.check_size(facts.get("size"), response)

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.config import INCEPTION_GRAPH
+from tests import graphs
 from tests.conftest import DATA, ROOT, photo, run_command
 from tests.unit.test_data import write_mnist
+from tests.unit.test_frozen import small_network
+from tests.unit.test_known import write as write_known
 
 PAGES = "\n".join(p.read_text() for p in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 CARDS = "\n".join(p.read_text() for p in ROOT.glob("pretrained/*/README.md"))
@@ -25,7 +29,12 @@ SMALL = {  # what makes a command quick, behind its own flags
     "dataset.py": ["--save_dir", "encoded"],
     "run.py --sample": ["--n_samples", "2"],
     "run.py --train": ["--n_px", "28", "--n_embd", "8", "--n_layer", "1", "--steps", "2", "--n_sub_batch", "2"],
+    "run.py --finetune": ["--steps", "2", "--n_batch", "2", "--n_sub_batch", "2"],
     "run.py --eval": ["--n_sub_batch", "32"],
+    "run.py --probe": ["--layers", "1"],
+    "run.py --probe --labels_per_class": ["--layers", "1", "concat", "--labels_per_class", "1"],
+    "run.py --fid": ["--n_samples", "3"],
+    "run.py --fid --images": [],
     "sample.py": ["--n_samples", "2"],
     "espcn.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8"],
     "srgan.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8", "--blocks", "1"],
@@ -78,17 +87,24 @@ def clone(tmp_path_factory):
             Image.fromarray(photo(90, 110, i)).save(place / f"{i}.png")
     for name in ("photo.jpg", "photo.png"):
         Image.fromarray(photo()).save(folder / name)
+    small_network().save(folder / "network.keras")
+    (folder / "downloads" / "inception").mkdir(parents=True)
+    graph = folder / "downloads" / "inception" / INCEPTION_GRAPH
+    graph.write_bytes(graphs.inception().proto.SerializeToString())
     keras.applications.VGG19(weights=None, include_top=False).save(folder / "vgg19_notop.h5")
     (folder / "path" / "to" / "fashion-mnist").mkdir()
     write_mnist(folder / "path" / "to" / "fashion-mnist")
-    (folder / "downloads").mkdir()
+    for name, kind in (("cifar-100-python", "cifar-100-python"), ("stl10_binary", "stl")):
+        write_known(folder / "path" / "to" / name, kind)
     for name in ("fashion_mnist", "imagenet"):
         for array in "XY":
             shutil.copy(DATA / f"fashion_mnist_te{array}.npy", folder / "downloads" / f"{name}_te{array}.npy")
-            np.save(folder / "downloads" / f"{name}_tr{array}.npy", np.load(DATA / f"fashion_mnist_te{array}.npy")[:8])
+            np.save(folder / "downloads" / f"{name}_tr{array}.npy", np.load(DATA / f"fashion_mnist_te{array}.npy")[:40])
         shutil.copy(
             ROOT / "pretrained" / "igpt-fashion-mnist" / "clusters.npy", folder / f"downloads/{name}_clusters.npy"
         )
+    for name in ("cifar100", "stl10-unlabeled"):
+        shutil.copy(ROOT / "pretrained" / "igpt-emoji" / "clusters.npy", folder / f"downloads/{name}_clusters.npy")
     return folder
 
 

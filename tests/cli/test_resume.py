@@ -22,12 +22,14 @@ class Training:
         flags: from a folder with token files and photographs to the command's flags, without `save_dir`.
         folder: of the run, in `save_dir`.
         kill_at: the step of the state that the command is killed behind.
+        mode: the flag that asks for the training.
     """
 
     script: str
     flags: Callable[[Path], list]
     folder: str
     kill_at: int
+    mode: str = "--train"
 
 
 def pretraining(folder):
@@ -35,6 +37,12 @@ def pretraining(folder):
     recipe = ["--steps", 40, "--warmup_steps", 4, "--optimizer", "muon", "--ema", 0.9, "--flip"]
     intervals = ["--save_every", 5, "--log_every", 5, "--eval_every", 10]
     return ["--data_path", folder / "tokens", *sizes, *recipe, *intervals]
+
+
+def finetuning(folder):
+    recipe = ["--steps", 40, "--n_batch", 4, "--n_sub_batch", 2, "--optimizer", "muon", "--ema", 0.9, "--lr", 0.02]
+    intervals = ["--save_every", 5, "--log_every", 5, "--eval_every", 4, "--patience", 20]
+    return ["--data_path", folder / "tokens", "--ckpt_path", folder / "tiny", "--augment", "cifar", *recipe, *intervals]
 
 
 SMALL = ["--epochs", 6, "--steps", 3, "--n_batch", 2]
@@ -57,6 +65,7 @@ def srgan(folder):
 
 TRAININGS = {
     "pretraining": Training("run", pretraining, "", 10),
+    "finetuning": Training("run", finetuning, "", 10, "--finetune"),
     "espcn": Training("espcn", espcn, "espcn_x2", 6),
     "srresnet": Training("srgan", srresnet, "srresnet_x4", 6),
     "srgan": Training("srgan", srgan, "srgan_x4", 6),
@@ -76,7 +85,7 @@ def newest_state(folder):
 def test_killed_and_started_again_ends_with_the_same_weights(name, project, photos, capsys):
     training, folders = TRAININGS[name], [project / "unbroken", project / "broken"]
     main = importlib.import_module(training.script).main
-    unbroken, broken = ([*map(str, ["--train", *training.flags(project), "--save_dir", f])] for f in folders)
+    unbroken, broken = ([*map(str, [training.mode, *training.flags(project), "--save_dir", f])] for f in folders)
     main(unbroken)
     runs = [folder / training.folder for folder in folders]
     kill_when(runs[1] / "state" / f"ckpt-{training.kill_at}.index", f"{training.script}.py", *broken)

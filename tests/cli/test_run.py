@@ -57,7 +57,9 @@ def test_eval_is_the_same_with_two_replicas(project, capsys):
 def test_eval_of_a_classifier(project, capsys):
     save_model(random_model(dataclasses.replace(TINY, classes=3)), project / "tiny" / "model.ckpt-1")
     main("--eval", "--clf", *where(project), "--splits", "test")
-    assert re.fullmatch(r"test gen: \d\.\d{4} clf: \d\.\d{4} acc: \d+\.\d\d\n", capsys.readouterr().out)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"test gen: \d\.\d{4} clf: \d\.\d{4} acc: \d+\.\d\d", first)
+    assert re.fullmatch(r"test acc by class: \d+\.\d\d \([012]\) to \d+\.\d\d \([012]\)", second)
 
 
 def test_eval_scores_the_splits_that_are_there(project, capsys):
@@ -212,7 +214,7 @@ TRAIN_ON = ["--train", *CKPT, *DATA, "--save_dir", "{}/out"]
 @pytest.mark.parametrize(
     "damage, arguments, code, message",
     [
-        (None, DATA, 2, "say what to do: --train, --eval, --sample, --export_hf"),
+        (None, DATA, 2, "say what to do: --train, --finetune, --eval, --probe, --predict, --sample, --fid, "),
         (None, [*EVAL, "--n_sub_batch", 0], 2, "--n_sub_batch"),
         (None, [*SAMPLE, "--temperature", -1], 2, "--temperature"),
         (None, [*SAMPLE, "--no_such_flag"], 2, "--no_such_flag"),

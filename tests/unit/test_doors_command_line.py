@@ -16,6 +16,7 @@ import sample
 import srgan
 from src import devices, memory
 from src.cli.parser import Number, Parser, region, share
+from src.cli.probing import layer
 from src.cli.process import complaint
 from src.config import SIZES, HParams, InputError
 from src.drawing import completion
@@ -42,7 +43,7 @@ def actions(command, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.__name__)
 def test_every_number_has_bounds(command, monkeypatch):
     for action in actions(command, monkeypatch):
-        assert isinstance(action.type, Number) or action.type in (share, region), f"{action.dest} has no bounds"
+        assert isinstance(action.type, Number) or action.type in (share, region, layer), f"{action.dest} has no bounds"
         refused = [text for text in NONE if is_refused(action.type, text)]
         assert len(refused) >= len(NONE) - 2, f"{action.dest} takes {set(NONE) - set(refused)}"  # 1e12, 1e-400 as 0
         assert is_refused(action.type, "9" * 40) and is_refused(action.type, "nan")

@@ -193,6 +193,15 @@ def test_a_checkpoint_to_start_from_keeps_the_rate_of_masks(tmp_path):
     assert model.hparams == hparams and 1 - mask.mean() == pytest.approx(0.3, abs=0.02)
 
 
+def test_a_classifier_that_a_model_has_stays_as_it_is():
+    model = random_model(dataclasses.replace(TINY, classes=3))
+    before = {name: v.numpy() for name, v in model.params.items()}
+    task = Pretraining(model, Recipe(steps=1, n_batch=4, lr=0.1), Tokens(random_tokens(13)), ONE, 2)
+    task.update(*map(tf.constant, next(task.batches(0))))
+    same = {name for name, value in before.items() if np.array_equal(value, model.params[name])}
+    assert same == {"model/clf/wclf"}
+
+
 @pytest.mark.parametrize("lr, reason", [(1e30, "the train loss is|loss is"), (3.0, "more than twice that of guessing")])
 def test_a_run_that_diverges_is_an_error(lr, reason, tmp_path):
     recipe = Recipe(steps=40, n_batch=8, lr=lr, warmup_steps=1, schedule="constant")

@@ -3,7 +3,6 @@ import pytest
 
 from src import utils
 from src.config import InputError
-from src.measuring.metrics import frechet_distance
 
 
 def test_quantizing_palette_colours_is_the_identity():
@@ -37,10 +36,3 @@ def test_iter_data_keeps_the_last_partial_batch():
     parts = list(utils.iter_data(np.arange(7), np.arange(7) * 2, n_batch=3))
     assert [len(a) for a, _ in parts] == [3, 3, 1]
     np.testing.assert_array_equal(np.concatenate([b for _, b in parts]), np.arange(7) * 2)
-
-
-def test_frechet_distance_of_known_gaussians():
-    x = np.random.default_rng(0).normal(size=[200_000, 3])
-    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
-    assert frechet_distance(x, x + [1, 2, 0]) == pytest.approx(5, abs=1e-6)
-    assert frechet_distance(x, 3 * x) == pytest.approx(3 * 4, rel=0.02)  # (3 - 1)^2 in each of three directions
