@@ -1,0 +1,64 @@
+"""Enlarging a visitor's picture by several networks, tile by tile."""
+
+import functools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from src.config import InputError
+from src.data.pictures import Picture
+from src.page.uploads import png, read_upload
+from src.superres.upscaler import Upscaler
+from src.superres.upscaling import Canvas, Choice, UpscaleOptions, choice
+
+PIXELS = {"espcn": 1 << 24, "srresnet": 1 << 22, "srgan": 1 << 22}  # of what comes out, at most: half a minute of work
+TITLES = {"espcn": "ESPCN", "srresnet": "SRResNet", "srgan": "SRGAN"}
+
+
+@functools.cache
+def chooser(name: str, scale: int) -> Choice:
+    """`choice` of a bundled network, kept with what it has loaded.
+
+    Raises:
+        InputError: none is bundled.
+    """
+    return choice(name, UpscaleOptions("", scale))
+
+
+def enlarge(path: Path, networks: list[str], scale: int) -> Iterator[dict]:
+    """Steps: the share done of each network's work, the enlarged pictures, each in the end a PNG in base64.
+
+    The first picture is bicubic; a network's file is that of espcn.py or srgan.py.
+
+    Raises:
+        InputError: as for `read_upload`, no such network, or a picture that would become too large.
+    """
+    picture = read_upload(path)
+    width, height = picture.image.size
+    for name in networks:
+        if width * height * scale**2 > PIXELS[name]:
+            side = math.isqrt(PIXELS[name]) // scale
+            most = f"{TITLES[name]} takes up to about {side}x{side} here, the command line far more"
+            raise InputError(f"{width}x{height} pixels at x{scale}: {most}")
+    choosers = {name: chooser(name, scale) for name in networks}
+    bicubic = picture.on_white().resize((width * scale, height * scale), Image.Resampling.BICUBIC)
+    yield {"network": "bicubic", "title": "bicubic", "file": png(bicubic)}
+    for name, choose in choosers.items():
+        upscaler = choose(picture)
+        canvas = Canvas(picture, scale)
+        for done in tiles(picture, upscaler, canvas):
+            yield {"share": done, "title": TITLES[name]}
+        yield {"network": name, "title": TITLES[name], "file": png(canvas.finished())}
+
+
+def tiles(picture: Picture, upscaler: Upscaler, canvas: Canvas) -> Iterator[float]:
+    """Fill a canvas; the share of the picture that is done after each tile."""
+    height, width, _ = picture.colours.shape
+    done = 0
+    for y, x, (tile,) in upscaler.tiles(picture.colours[None]):
+        canvas.paste(y, x, np.asarray(tile))
+        done += tile.shape[0] * tile.shape[1]
+        yield done / (height * width * upscaler.scale**2)
