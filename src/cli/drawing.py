@@ -28,20 +28,30 @@ def draw(args, model, prefix, strategy):
 
 def draw_samples(args, sampler, clusters, sampling, origin):
     """Whole images."""
-    from src.drawing.samples import LIST, SHEET, SHOWN, check_places, list_samples, picture_paths, write_samples
+    from src.drawing.samples import (
+        LIST,
+        SHEET,
+        SHOWN,
+        check_places,
+        list_samples,
+        picture_paths,
+        shown_paths,
+        write_samples,
+    )
     from src.files import together
     from src.utils import color_dequantize
 
     n_px, folder = sampler.model.hparams.n_px, Path(args.save_dir)
-    paths = picture_paths(folder, "sample", args.n_samples)
-    check_places(folder, [*paths, folder / SHEET, folder / LIST], args.save_tokens)
+    paths, moving = picture_paths(folder, "sample", args.n_samples), animation_options(args)
+    check_places(folder, [*paths, *shown_paths(folder / SHEET, moving), folder / LIST], args.save_tokens)
     tokens = sampler.draw(args.n_samples, sampling, progress=progress_bar("sample", "pixel"))
     with together(durable=False) as part:
         save_tokens(args, tokens, clusters, part)
-        shown = write_samples(paths, color_dequantize(tokens, clusters, n_px), part)
+        shown, *growing = write_samples(paths, color_dequantize(tokens, clusters, n_px), part, moving)
         list_samples(folder, paths, part, **origin)
     first = f"the first {SHOWN} of " if len(paths) > SHOWN else ""
     print(f"{shown}: {first}{len(paths)} images of {n_px}x{n_px}")
+    show_animations(growing, len(paths))
     return paths
 
 
@@ -49,24 +59,50 @@ def draw_completions(args, sampler, clusters, sampling, origin):
     """The rest of photographs."""
     from src.data.images import find_images
     from src.drawing.completion import CompletionOptions, Photos, complete, completion_paths, write_completions
-    from src.drawing.samples import LIST, check_places, list_samples
+    from src.drawing.samples import LIST, check_places, list_samples, shown_paths
     from src.files import together
 
     hparams, completion = sampler.model.hparams, options(CompletionOptions, args)
     given, folder = completion.given(hparams), Path(args.save_dir)
     photos = Photos.read(find_images(args.image), clusters, hparams.n_px, completion)
     places = completion_paths(folder, photos, args.n_samples)
-    paths, sheets = [path for pictures, _ in places for path in pictures], [shown for _, shown in places]
-    check_places(folder, [*paths, *sheets, folder / LIST], args.save_tokens)
+    paths, moving = [path for pictures, _ in places for path in pictures], animation_options(args)
+    shown = [shown_paths(path, moving) for _, path in places]
+    check_places(folder, [*paths, *(path for both in shown for path in both), folder / LIST], args.save_tokens)
     tokens = complete(sampler, photos, given, args.n_samples, sampling, progress_bar("sample", "pixel"))
     with together(durable=False) as part:
         save_tokens(args, tokens.reshape(-1, hparams.n_positions), clusters, part)
-        write_completions(places, photos, given, tokens, part)
+        write_completions(counted(places, "animate") if moving else places, photos, given, tokens, part, moving)
         list_samples(folder, paths, part, **origin)
-    for shown in sheets:
+    for sheet, *growing in shown:
         size = f"{hparams.n_px}x{hparams.n_px}"
-        print(f"{shown}: {args.n_samples} completions of {size}, {given} of {hparams.n_positions} pixels given")
+        print(f"{sheet}: {args.n_samples} completions of {size}, {given} of {hparams.n_positions} pixels given")
+        show_animations(growing, args.n_samples)
     return paths
+
+
+def counted(photos, desc):
+    """Yield the photos, and show how many are done with."""
+    show = progress_bar(desc, "photo")
+    for done, photo in enumerate(photos):
+        show(done, len(photos))
+        yield photo
+    show(len(photos), len(photos))
+
+
+def animation_options(args):
+    """What --animate asks for, or None."""
+    from src.drawing.animation import AnimationOptions
+
+    return AnimationOptions(args.animate) if args.animate else None
+
+
+def show_animations(paths, images):
+    from src.drawing.animation import MOVING
+
+    first = f"the first {MOVING} of " if images > MOVING else ""
+    for path in paths:
+        print(f"{path}: {first}{images} images as they grew")
 
 
 def save_tokens(args, tokens, clusters, part):

@@ -1,8 +1,9 @@
 """Completing photographs: what is given of them, and the files that show what became of it."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from src.config import MOST_PICTURES, HParams, InputError
 from src.data.images import read_image, square
 from src.data.sheets import enlarged, sheet
-from src.drawing.samples import SHOWN, Part, picture_paths, tile_scale, write_picture
+from src.drawing.animation import AnimationOptions, concealed, grown
+from src.drawing.samples import SHOWN, Part, picture_paths, shown_paths, tile_scale, write_animation, write_picture
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.files import unique
 from src.utils import color_dequantize, color_quantize
 
 NAME_BYTES = 160  # of a photograph's name in those of its completions; a file system allows 255 in all
-UNKNOWN = 160, 176, 200  # the colour of what the model was not given
 
 Places = tuple[list[Path], Path]  # of the completions of one photograph, and of their sheet
 
@@ -126,16 +127,38 @@ def completion_paths(folder: str | Path, photos: Photos, n_samples: int) -> list
     ]
 
 
-def write_completions(places: list[Places], photos: Photos, given: int, tokens: np.ndarray, part: Part):
-    """Write every photograph's completions, and a sheet of each.
+def completions_sheet(original: np.ndarray, reduced: np.ndarray, given: int, pictures: np.ndarray) -> np.ndarray:
+    """The original, the photograph in the model's palette, what the model was given, and the completions on a sheet.
 
-    A sheet shows the original, the photograph in the model's palette, what the model was given, and the completions, or
-    the first of them.
+    Args:
+        original: uint8 [tile, tile, 3].
+        reduced: uint8 [n_px, n_px, 3].
+        given: positions.
+        pictures: uint8 [n, n_px, n_px, 3], of which the first SHOWN are shown.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    tiles = enlarged(np.stack([reduced, concealed(reduced, given), *pictures[:SHOWN]]), tile_scale(len(reduced)))
+    captions = ["original", "in the palette", "given", *(str(i) for i in range(len(tiles) - 2))]
+    return sheet(np.stack([original, *tiles]), columns=min(len(captions), 10), captions=captions)
+
+
+def write_completions(
+    places: Iterable[Places],
+    photos: Photos,
+    given: int,
+    tokens: np.ndarray,
+    part: Part,
+    moving: AnimationOptions | None = None,
+):
+    """Write every photograph's completions, and a sheet of each.
 
     Args:
         places: as `completion_paths` gives them.
         tokens: [n, n_samples, s], as from `complete`.
         part: as `src.files.together` yields it.
+        moving: of an animation of how they grew, where one is wanted, beside each sheet and of its name.
     """
     n_px = int(tokens.shape[2] ** 0.5)
     known = color_dequantize(photos.tokens, photos.clusters, n_px)
@@ -143,8 +166,7 @@ def write_completions(places: list[Places], photos: Photos, given: int, tokens: 
         pictures = color_dequantize(drawn, photos.clusters, n_px)
         for path, picture in zip(paths, pictures):
             write_picture(path, picture, part)
-        kept = np.where(np.arange(n_px**2).reshape(n_px, n_px, 1) < given, reduced, np.uint8(UNKNOWN))
-        tiles = enlarged(np.stack([reduced, kept, *pictures[:SHOWN]]), tile_scale(n_px))
-        captions = ["original", "in the palette", "given", *(str(i) for i in range(len(tiles) - 2))]
-        tiles = np.stack([original, *tiles])
-        write_picture(shown, sheet(tiles, columns=min(len(tiles), 10), captions=captions), part)
+        show = functools.partial(completions_sheet, original, reduced, given)
+        write_picture(shown, show(pictures), part)
+        if moving:
+            write_animation(shown_paths(shown, moving)[1], grown(pictures, given, show), moving, part)

@@ -5,7 +5,7 @@ They are written together: `part` is what `src.files.together` yields, from a fi
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +15,7 @@ import numpy as np
 from src.config import InputError
 from src.data.sheets import sheet
 from src.data.tokens import token_type
+from src.drawing.animation import AnimationOptions, animation, grown
 from src.files import read_json
 from src.schema import ListOf, Text, check
 from src.writing import writing
@@ -35,6 +36,11 @@ def tile_scale(n_px: int) -> int:
 def picture_paths(folder: str | Path, name: str, n: int) -> list[Path]:
     """NAME_0.png and so on."""
     return [Path(folder) / f"{name}_{i}.png" for i in range(n)]
+
+
+def shown_paths(shown: Path, moving: AnimationOptions | None) -> list[Path]:
+    """The path of a sheet, and that of its animation, if one is wanted."""
+    return [shown, shown.with_suffix(f".{moving.kind}")] if moving else [shown]
 
 
 def check_places(folder: str | Path, paths: list[Path], tokens: str | Path | None = None):
@@ -62,18 +68,36 @@ def write_picture(path: Path, picture: np.ndarray, part: Part):
         imageio.imwrite(part(path), picture, extension=".png")
 
 
-def write_samples(paths: list[Path], pictures: np.ndarray, part: Part) -> Path:
-    """Write PNGs at the model's own resolution, and beside them the sheet `samples.png` with the first: its path.
+def samples_sheet(pictures: np.ndarray) -> np.ndarray:
+    """The first SHOWN pictures, uint8 [n, height, width, 3], on a sheet: uint8 [h, w, 3]."""
+    return sheet(pictures[:SHOWN], scale=tile_scale(pictures.shape[1]))
+
+
+def write_samples(
+    paths: list[Path], pictures: np.ndarray, part: Part, moving: AnimationOptions | None = None
+) -> list[Path]:
+    """Write PNGs at the model's own resolution, and beside them the sheet `samples.png` with the first.
 
     Args:
         paths: as `picture_paths` gives them.
         pictures: uint8 [n, height, width, 3].
+        moving: of an animation of how they grew, where one is wanted, which has the sheet's name.
+
+    Returns:
+        The paths of the sheet and of the animation, if any.
     """
     for path, picture in zip(paths, pictures):
         write_picture(path, picture, part)
-    shown = paths[0].with_name(SHEET)
-    write_picture(shown, sheet(pictures[:SHOWN], scale=tile_scale(pictures.shape[1])), part)
+    shown = shown_paths(paths[0].with_name(SHEET), moving)
+    write_picture(shown[0], samples_sheet(pictures), part)
+    if moving:
+        write_animation(shown[1], grown(pictures, 0, samples_sheet), moving, part)
     return shown
+
+
+def write_animation(path: Path, frames: Sequence[np.ndarray], moving: AnimationOptions, part: Part):
+    """Write frames, uint8 [height, width, 3], as an animation."""
+    write_file(path, lambda f: f.write(animation(frames, moving)), part)
 
 
 def write_tokens(path: str | Path, tokens: np.ndarray, n_vocab: int, part: Part):

@@ -14,38 +14,16 @@ from src.measuring.probe import Images, ProbeOptions, Prober, Score, check_label
 from src.measuring.probe_files import FIGURES, PLOT, WEIGHTS, check_model, read_probe, write_probe
 from src.weights.checkpoint import load_model
 from tests.conftest import DATA, TINY, random_model, random_tokens
+from tests.networks import forward, rms_norm, softmax
 
 ONE = make_strategy()
 ORIGIN = {"checkpoint": "a/model.ckpt-1", "fingerprint": 16 * "a", "dtype": "float32", "classes": ["cat", "dog", "owl"]}
 ORIGIN |= {"masks": 1, "seed": 42, "bert_mask_prob": 0.15}
 
 
-def rms_norm(x, gain):
-    return x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-5) * gain
-
-
-def softmax(x):
-    x = np.exp(x - x.max(-1, keepdims=True))
-    return x / x.sum(-1, keepdims=True)
-
-
 def features_by_hand(model, X):
     """The means of every layer's normed features [n, layers + 1, f] in NumPy and float64."""
-    p = {name.removeprefix("model/"): v.numpy().astype(np.float64) for name, v in model.params.items()}
-    n, s = X.shape
-    start = np.broadcast_to(p["sos"], [n, 1, len(p["sos"])])
-    h, means = np.concatenate([start, p["wte"][X[:, :-1]]], axis=1) + p["wpe"], []
-    for i in range(model.hparams.n_layer):
-        w = {name.removeprefix(f"h{i}/"): v for name, v in p.items() if name.startswith(f"h{i}/")}
-        x = rms_norm(h, w["ln_1/g"])
-        means.append(x.mean(1))
-        q, k, v = (np.einsum("bsf,hef->bhse", x, w[f"attn/{name}_proj"]) for name in "qkv")
-        scores = np.einsum("bhqe,bhke->bhqk", q, k) / np.sqrt(q.shape[-1])
-        scores = np.where(np.tril(np.ones([s, s])), scores, -1e10)
-        h = h + np.einsum("bhqk,bhke,hef->bqf", softmax(scores), v, w["attn/c_proj"])
-        x = rms_norm(h, w["ln_2/g"]) @ w["mlp/c_fc/w"]
-        h = h + (x / (1 + np.exp(-1.702 * x))) @ w["mlp/c_proj/w"]
-    return np.stack([*means, rms_norm(h, p["ln_f/g"]).mean(1)], axis=1)
+    return np.stack([x.mean(1) for x in forward(model, X)[0]], axis=1)
 
 
 def regression_by_hand(x, labels, strength, classes):
