@@ -8,7 +8,7 @@ import sys
 
 from src.cli.parser import Parser, at_most
 from src.cli.process import import_tensorflow, output_folder, progress_bar, run
-from src.config import BUNDLED, DOWNLOADS, INCEPTION_GRAPH
+from src.config import BUNDLED_GREY, DOWNLOADS, INCEPTION_GRAPH
 from src.files import lock_of, locked
 from src.weights import addresses
 from src.weights.addresses import BUCKET, HUB, ORIGINALS, SHARDS, STEPS, base_address
@@ -147,11 +147,11 @@ def fetch_emoji(args, folder):
 
 
 def encode(name, raw, prefix):
-    """Turn the originals in the folder `raw` into token files, Fashion-MNIST's in the bundled model's palette."""
+    """Turn the originals in the folder `raw` into token files, Fashion-MNIST's in the palette of its bundled model."""
     import_tensorflow()
     from src.data.encoding import EncodeOptions, encode_dataset
 
-    palette = {"clusters": BUNDLED / "clusters.npy"} if name == "fashion_mnist" else {"fit_clusters": 16}
+    palette = {"clusters": BUNDLED_GREY / "clusters.npy"} if name == "fashion_mnist" else {"fit_clusters": 16}
     encoded = encode_dataset(raw, prefix, EncodeOptions(n_px=28, **palette), progress_bar("encode", "image"))
     for split, images in encoded.images.items():
         print(f"{prefix}_{split}X.npy: {images} images of 28x28, {encoded.colours} colours")

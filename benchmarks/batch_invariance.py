@@ -29,14 +29,15 @@ def main():
     p.add_argument("--ckpt_path", default=str(BUNDLED))
     p.add_argument("--n_images", type=int, default=2000)
     p.add_argument("--batches", type=int, nargs="+", default=[32, 1, 2, 3, 5, 8, 16, 40])
-    p.add_argument("--given", type=int, default=588, help="positions that are not drawn again")
+    p.add_argument("--given", type=int, help="positions that are not drawn again; default: three quarters")
     p.add_argument("--json", help="write the figures here")
     args = p.parse_args()
 
     model = load_model(args.ckpt_path)
+    given = model.hparams.n_positions * 3 // 4 if args.given is None else args.given
     prefix = np.zeros([args.n_images, 0], np.int32)
-    if args.given:
-        prefix = Sampler(model, n_batch=64).draw(args.n_images)[:, : args.given]
+    if given:
+        prefix = Sampler(model, n_batch=64).draw(args.n_images)[:, :given]
     first, figures = None, {}
     for n_batch in args.batches:
         start = time.perf_counter()

@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks import pictures  # noqa: E402
-from src.config import BUNDLED, DOWNLOADS, InputError  # noqa: E402
+from src.config import BUNDLED_GREY, DOWNLOADS, InputError  # noqa: E402
 from src.data.palettes import load_clusters  # noqa: E402
 from src.data.tokens import SPLITS, load_split, token_type  # noqa: E402
 from src.devices import make_strategy  # noqa: E402
@@ -107,7 +107,7 @@ def codec_bits(X, clusters, n_px, progress):
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ckpt_path", default=str(BUNDLED))
+    p.add_argument("--ckpt_path", default=str(BUNDLED_GREY))
     p.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
     p.add_argument("--split", choices=SPLITS, default="test")
     p.add_argument("--n_batch", type=int, default=16)

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from benchmarks import pictures  # noqa: E402
 from benchmarks.classifier import jury  # noqa: E402
 from src import utils  # noqa: E402
-from src.config import BUNDLED, DOWNLOADS  # noqa: E402
+from src.config import BUNDLED_GREY, DOWNLOADS  # noqa: E402
 from src.data.images import write_png  # noqa: E402
 from src.data.sheets import sheet  # noqa: E402
 from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
@@ -30,7 +30,7 @@ from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ckpt_path", default=str(BUNDLED))
+    p.add_argument("--ckpt_path", default=str(BUNDLED_GREY))
     p.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
     p.add_argument("--n_images", type=int, default=200)
     p.add_argument("--n_samples", type=int, default=4, help="completions of each")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does transformers compute our logits from an exported model?
 
-Exports a checkpoint (the bundled one by default) with `huggingface.export_folder`, loads the folder with
+Exports a checkpoint (the bundled one of greys by default) with `huggingface.export_folder`, loads the folder with
 `ImageGPTForCausalImageModeling.from_pretrained` on PyTorch, and compares the logits on the first test images.
 """
 
@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from transformers import ImageGPTForCausalImageModeling  # noqa: E402
 
-from src.config import BUNDLED  # noqa: E402
+from src.config import BUNDLED_GREY  # noqa: E402
 from src.data.palettes import load_clusters  # noqa: E402
 from src.weights import huggingface  # noqa: E402
 from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
@@ -28,7 +28,7 @@ from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ckpt_path", default=str(BUNDLED))
+    p.add_argument("--ckpt_path", default=str(BUNDLED_GREY))
     p.add_argument("--tokens", default=str(ROOT / "tests" / "data" / "fashion_mnist_teX.npy"))
     p.add_argument("--n", type=int, default=4)
     args = p.parse_args()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from src.cli.process import progress_bar
-from src.config import BUNDLED, DOWNLOADS, HParams, InputError, square_side
+from src.config import BUNDLED_GREY, DOWNLOADS, HParams, InputError, square_side
 from src.data.arrays import load_array
 from src.data.images import read_image
 from src.data.palettes import SAME, check_palette, load_clusters
@@ -18,7 +18,7 @@ from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 def add_flags(parser):
     """Flags that say which samples are judged, and beside which data."""
     parser.add_argument("--samples", metavar="FOLDER", help="judge the sample_*.png in it instead of drawing")
-    parser.add_argument("--ckpt_path", default=str(BUNDLED), help="draw from this model")
+    parser.add_argument("--ckpt_path", default=str(BUNDLED_GREY), help="draw from this model")
     parser.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
     parser.add_argument("--n_samples", type=int, default=1000)
     parser.add_argument("--temperature", type=float, default=1.0)

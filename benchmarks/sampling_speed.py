@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Is drawing images faster than Hugging Face's cached `generate` on PyTorch, and how much memory does it take?
 
-The shape of iGPT-S with random weights (1,024 positions) and the bundled model (784), float32, CPU. Each measurement
-is a process of its own: the seconds are those of the one call that draws the images, tracing included; the memory is
-the peak beyond what the imported libraries take, beside the sum of weights and key/value cache.
+The shape of iGPT-S with random weights (1,024 positions) and the bundled models (1,024 and, of greys, 784), float32,
+CPU. Each measurement is a process of its own: the seconds are those of the one call that draws the images, tracing
+included; the memory is the peak beyond what the imported libraries take, beside the sum of weights and cache.
 """
 
 import argparse
@@ -26,14 +26,15 @@ def ours(shape, batch, given):
     import_tensorflow()
     import numpy as np
 
-    from src.config import BUNDLED, SIZES
+    from src.config import BUNDLED, BUNDLED_GREY, SIZES
     from src.drawing.sampling import Sampler
     from src.model import ImageGPT
     from src.utils import count_parameters
     from src.weights.checkpoint import load_model
 
     libraries = peak_gib()
-    model = load_model(BUNDLED) if shape == "bundled" else ImageGPT(SIZES[shape])
+    paths = {"bundled": BUNDLED, "grey": BUNDLED_GREY}
+    model = load_model(paths[shape]) if shape in paths else ImageGPT(SIZES[shape])
     h = model.hparams
     prefix = np.random.default_rng(0).integers(0, h.n_vocab, [batch, given])
     held = 4 * (count_parameters(model.params.values()) + 2 * batch * h.n_layer * h.n_positions * h.n_embd)
@@ -48,9 +49,9 @@ def hf(shape, batch, given):
 
     logging.set_verbosity_error()
     libraries = peak_gib()
-    if shape == "bundled":
+    if shape in ("bundled", "grey"):
         with tempfile.TemporaryDirectory() as folder:
-            run_child(__file__, "--child", "export", "--folder", folder)
+            run_child(__file__, "--child", "export", "--shapes", shape, "--folder", folder)
             model = ImageGPTForCausalImageModeling.from_pretrained(folder)
     else:
         model = ImageGPTForCausalImageModeling(ImageGPTConfig())
@@ -63,17 +64,18 @@ def hf(shape, batch, given):
     return libraries, lambda: model.generate(torch.tensor(prefix), **options), held
 
 
-def export(folder):
-    """Write the bundled model in Hugging Face's layout, in a process of its own, whose memory does not count."""
+def export(shape, folder):
+    """Write a bundled model in Hugging Face's layout, in a process of its own, whose memory does not count."""
     from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.config import BUNDLED
+    from src.config import BUNDLED, BUNDLED_GREY
     from src.data.palettes import load_clusters
     from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
     from src.weights.huggingface import export_folder
 
-    export_folder(load_model(BUNDLED), load_clusters(palette_beside(checkpoint_prefix(BUNDLED))), folder)
+    prefix = checkpoint_prefix({"bundled": BUNDLED, "grey": BUNDLED_GREY}[shape])
+    export_folder(load_model(prefix), load_clusters(palette_beside(prefix)), folder)
     return {}
 
 
@@ -88,14 +90,14 @@ def measure(side, shape, batch, given):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--shapes", nargs="+", default=["s", "bundled"], choices=["s", "m", "l", "bundled"])
+    p.add_argument("--shapes", nargs="+", default=["s", "bundled"], choices=["s", "m", "l", "bundled", "grey"])
     p.add_argument("--batch", nargs="+", type=int, default=[1, 8, 32])
     p.add_argument("--given", type=int, default=0, help="positions that need not be drawn")
     p.add_argument("--child", choices=["ours", "hf", "export"], help=argparse.SUPPRESS)
     p.add_argument("--folder", help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.child == "export":
-        return print(json.dumps(export(args.folder)))
+        return print(json.dumps(export(args.shapes[0], args.folder)))
     if args.child:
         return print(json.dumps(measure(args.child, args.shapes[0], args.batch[0], args.given)))
     print(f"{'model':8} {'batch':>5}{'this project':>30}{'Hugging Face':>30}{'ratio':>8}   weights + cache")

@@ -11,7 +11,8 @@ ROOT = Path.cwd() if INSTALLED else CLONE
 DOWNLOADS = ROOT / "downloads"
 SAVE_DIR = ROOT / "save"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CLONE / "pretrained"
-BUNDLED = PRETRAINED / "igpt-fashion-mnist"
+BUNDLED, BUNDLED_GREY = PRETRAINED / "igpt-emoji", PRETRAINED / "igpt-fashion-mnist"
+GREY_POSITIONS = 28 * 28  # of the latter
 INCEPTION_GRAPH = "classify_image_graph_def.pb"  # the file's name in its archive
 MOST_PICTURES = 1 << 18  # of one drawing, all in one folder
 

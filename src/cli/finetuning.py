@@ -7,7 +7,6 @@ from src.cli import flags
 from src.cli.models import check_batches, check_expected, sizes
 from src.cli.parser import positive
 from src.cli.process import close_bars, progress_bar, show_figures
-from src.config import DOWNLOADS, InputError
 
 OWN = {"clf_only", "layer", "augment", "patience", "from_scratch"}
 RECIPE = OWN | {"steps", "n_batch", "optimizer", "schedule", "lr", "warmup_steps", "beta1", "beta2", "ema"}
@@ -37,9 +36,7 @@ def starting_point(args):
     from src.data.palettes import check_palette
     from src.weights import checkpoint
 
-    start = checkpoint.checkpoint_prefix(args.ckpt_path) if args.ckpt_path else checkpoint.default_checkpoint(DOWNLOADS)
-    if not args.ckpt_path:
-        print(f"checkpoint: {start}", flush=True)
+    start = flags.find_start(args)
     hparams, _ = checkpoint.open_checkpoint(start, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
     check_expected(args, hparams, start)
     clusters = flags.load_palette(args, start, hparams.n_vocab)
@@ -49,22 +46,13 @@ def starting_point(args):
 
 def labelled_data(args, hparams):
     """The labelled images to train on and for validation."""
-    from src.data.tokens import load_split, splits_of
+    from src.data.tokens import load_labelled, splits_of
     from src.training.finetuning import labelled
 
-    free, splits = dataclasses.replace(hparams, classes=0), {}
-    for split in ("tr", "va") if "valid" in splits_of(args.data_path) else ("tr",):
-        splits[split] = load_split(args.data_path, split, free)
-        if splits[split][1] is None:
-            path = f"{args.data_path}_{split}Y.npy"
-            raise InputError(
-                f"{path}: no such file; fine-tuning needs labels, which dataset.py writes of labelled images"
-            )
-    counts = {split: Y.shape[1] for split, (_, Y) in splits.items()}
-    if len(set(counts.values())) > 1:
-        raise InputError(f"{args.data_path}_vaY.npy: {counts['va']} classes, but {counts['tr']} to train on")
+    names = ["train", "valid"] if "valid" in splits_of(args.data_path) else ["train"]
+    splits = load_labelled(args.data_path, names, hparams)
     eval_images = args.eval_images if "eval_images" in args.given else None
-    return labelled(splits["tr"], splits.get("va"), args.seed, eval_images)
+    return labelled(splits["train"], splits.get("valid"), args.seed, eval_images)
 
 
 def make_recipe(args, images, clusters):

@@ -8,7 +8,7 @@ from src.config import DOWNLOADS, MOST_PICTURES, InputError
 CHECKPOINT = {"ckpt_path", "color_cluster_path"}
 DEVICES = {"n_gpu", "n_cpu"}
 SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
-SAMPLING |= {"batch_size", "save_tokens"}
+SAMPLING |= {"batch_size", "save_tokens", "animate"}
 REPLICAS = max(16, os.cpu_count() or 1), "more devices than the CPU has threads only take longer"
 DRAWN = MOST_PICTURES, "each is a file in one folder; draw the rest with another seed, to another folder"
 
@@ -47,6 +47,8 @@ def add_sampling_flags(group):
     group.add_argument("--top_p", type=share, help="draw among the likeliest colours of this probability together")
     group.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
     group.add_argument("--save_tokens", metavar="FILE.npy", help="write the tokens, too")
+    grew = "write how the images grew, too, beside their sheet; default: webp, which keeps every colour"
+    group.add_argument("--animate", nargs="?", const="webp", choices=["webp", "gif"], help=grew)
 
 
 def find_devices(args):
@@ -58,12 +60,27 @@ def find_devices(args):
 
 def find_checkpoint(args):
     """The checkpoint that --ckpt_path names, or that of the run in --save_dir, else the newest; a line says which."""
-    from src.weights.checkpoint import checkpoint_prefix, default_checkpoint, run_checkpoint
+    from src.weights.checkpoint import checkpoint_prefix, run_checkpoint
 
     if args.ckpt_path:
         return checkpoint_prefix(args.ckpt_path)
-    prefix = run_checkpoint(args.save_dir) if "save_dir" in args.given else None
-    prefix = prefix or default_checkpoint(DOWNLOADS)
+    trained = run_checkpoint(args.save_dir) if "save_dir" in args.given else None
+    return announced(trained) if trained else find_start(args)
+
+
+def find_start(args):
+    """`find_checkpoint` for a command that makes a run in --save_dir, where it does not look for one."""
+    from src.data.tokens import positions_of
+    from src.weights.checkpoint import checkpoint_prefix, default_checkpoint
+
+    if args.ckpt_path:
+        return checkpoint_prefix(args.ckpt_path)
+    data = getattr(args, "data_path", None)
+    return announced(default_checkpoint(DOWNLOADS, data and positions_of(data)))
+
+
+def announced(prefix):
+    """A checkpoint that no flag has named, when a line has said so."""
     print(f"checkpoint: {prefix}", flush=True)
     return prefix
 

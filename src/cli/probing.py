@@ -1,7 +1,6 @@
 """run.py --probe and --predict: their flags, and from flags to a table, a plot and a probe that names images."""
 
 import argparse
-import dataclasses
 
 from src.cli import flags
 from src.cli.models import check_scored, load
@@ -52,21 +51,11 @@ def options_of(args, hparams):
     )
 
 
-def labelled(args, hparams, names):
-    """The tokens [n, s] and class numbers [n] of some splits together, and how many classes there are."""
+def together(parts):
+    """Tokens [n, s] and class numbers [n] of several splits."""
     import numpy as np
 
-    from src.data.tokens import SPLITS, load_split
-
-    parts = [load_split(args.data_path, SPLITS[name], hparams) for name in names]
-    for name, (_, Y) in zip(names, parts):
-        if Y is None:
-            file = f"{args.data_path}_{SPLITS[name]}Y.npy"
-            raise InputError(f"{file}: no such file, but a probe needs labels; name labelled images with `data_path`")
-    widths = {Y.shape[1] for _, Y in parts}
-    if len(widths) > 1:
-        raise InputError(f"{args.data_path}: labels of {' and '.join(map(str, sorted(widths)))} classes in its splits")
-    return np.concatenate([X for X, _ in parts]), np.concatenate([Y.argmax(1) for _, Y in parts]), widths.pop()
+    return np.concatenate([X for X, _ in parts]), np.concatenate([Y.argmax(1) for _, Y in parts])
 
 
 def make_features(args, model, strategy, longest):
@@ -81,7 +70,7 @@ def make_features(args, model, strategy, longest):
 
 def probe(args, strategy):
     from src.data.palettes import check_palette
-    from src.data.tokens import label_names, splits_of
+    from src.data.tokens import label_names, load_labelled, splits_of
     from src.measuring.features import pixel_values
     from src.measuring.probe import Images, Prober, check_labels
     from src.measuring.probe_files import FIGURES, PLOT, WEIGHTS, write_probe
@@ -91,11 +80,9 @@ def probe(args, strategy):
         model, prefix = load(args)
     clusters, options = flags.load_palette(args, prefix, model.hparams.n_vocab), options_of(args, model.hparams)
     check_palette(args.data_path, clusters, flags.find_palette(args, prefix))
-    free = dataclasses.replace(model.hparams, classes=0)  # the model's own classifier has no part in it
-    X, labels, classes = labelled(args, free, [name for name in splits_of(args.data_path) if name != "test"])
-    test_X, test_labels, same = labelled(args, free, ["test"])
-    if same != classes:
-        raise InputError(f"{args.data_path}_teY.npy: labels of {same} classes, those of training are of {classes}")
+    names = ["train", *({"valid"} & splits_of(args.data_path).keys()), "test"]
+    *train, test = load_labelled(args.data_path, names, model.hparams).values()
+    (X, labels), (test_X, test_labels), classes = together(train), together([test]), test[1].shape[1]
     check_labels(labels, classes, options)
     names = label_names(args.data_path, classes)
     features, mark = make_features(args, model, strategy, max(len(X), len(test_X))), fingerprint(prefix)

@@ -4,9 +4,10 @@ A data set NAME is the files NAME_{tr,va,te}X.npy (tokens), NAME_{tr,va,te}Y.npy
 (the palette) and NAME_classes.json (names of the classes). The release's own have neither of the last two.
 """
 
+import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from src.files import read_json, unique, whole
 
 CELLS = 1 << 24  # labels times classes that are looked at at once
 SPLITS = {"train": "tr", "valid": "va", "test": "te"}
+
+Labelled = tuple[np.ndarray, np.ndarray]  # tokens [n, s] and one-hot labels [n, c]
 
 
 def files_of(prefix: str | Path) -> list[Path]:
@@ -46,6 +49,12 @@ def default_data_path(downloads: str | Path) -> str:
 def splits_of(data_path: str | Path) -> dict[str, str]:
     """Those of SPLITS that a data set has: `train`, `valid`, `test` to `tr`, `va`, `te`."""
     return {name: split for name, split in SPLITS.items() if os.path.exists(f"{data_path}_{split}X.npy")}
+
+
+def positions_of(data_path: str | Path) -> int | None:
+    """The pixels of a data set's images; None where there are no such token files."""
+    for split in splits_of(data_path).values():
+        return load_array(f"{data_path}_{split}X.npy").shape[-1]
 
 
 def class_names(data_path: str | Path) -> list[str] | None:
@@ -108,6 +117,24 @@ def load_split(
         raise InputError(f"{path}: tokens run from {low} to {high} but the model has {hparams.n_vocab} colours")
     path_y = f"{data_path}_{split}Y.npy"
     return X, load_labels(path_y, X, hparams.classes) if labels and os.path.exists(path_y) else None
+
+
+def load_labelled(data_path: str | Path, names: Sequence[str], hparams: HParams) -> dict[str, Labelled]:
+    """Of some splits, by their names in SPLITS, what `load_split` returns, the labels of as many classes in each.
+
+    Raises:
+        InputError: as `load_split`, or there are no labels, or they are of different numbers of classes.
+    """
+    found, free = {}, dataclasses.replace(hparams, classes=0)  # a model's own classifier has no part in it
+    for name in names:
+        found[name] = load_split(data_path, SPLITS[name], free)
+        path, Y = f"{data_path}_{SPLITS[name]}Y.npy", found[name][1]
+        if Y is None:
+            raise InputError(f"{path}: no such file, but labels are needed; dataset.py writes them of labelled images")
+        classes = next(iter(found.values()))[1].shape[1]
+        if Y.shape[1] != classes:
+            raise InputError(f"{path}: labels of {Y.shape[1]} classes, but those of {names[0]} are of {classes}")
+    return found
 
 
 def load_labels(path: str | Path, X: np.ndarray, classes: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from src.config import BUNDLED, InputError, check_shapes, hparams_from_shapes, one_line
+from src.config import BUNDLED, BUNDLED_GREY, GREY_POSITIONS, InputError, check_shapes, hparams_from_shapes, one_line
 from src.files import sync
 from src.model import ImageGPT
 from src.weights import huggingface
@@ -56,12 +56,12 @@ def newest(paths):
     return max((p for p in paths if p.name[0] != "."), key=lambda p: p.stat().st_mtime, default=None)
 
 
-def default_checkpoint(downloads: str | Path) -> str:
-    """The newest checkpoint anywhere below `downloads`, else the bundled model."""
+def default_checkpoint(downloads: str | Path, positions: int | None = None) -> str:
+    """The newest checkpoint anywhere below `downloads`, else the bundled one that takes images of so many pixels."""
     found = newest([*Path(downloads).rglob("*.index"), *Path(downloads).rglob(huggingface.CONFIG)])
     if found and found.name == huggingface.CONFIG:
         found = found.parent
-    return checkpoint_prefix(found or BUNDLED)
+    return checkpoint_prefix(found or (BUNDLED_GREY if positions == GREY_POSITIONS else BUNDLED))
 
 
 def run_checkpoint(folder: str | Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The bundled model, as a newcomer meets it: no flag but the mode."""
+"""The bundled models, the first as a newcomer meets it."""
 
 import json
 
@@ -8,37 +8,46 @@ from PIL import Image
 
 import run
 from src.cli import flags
-from src.config import BUNDLED
+from src.config import BUNDLED, BUNDLED_GREY
 from src.utils import count_parameters
 from src.weights.checkpoint import load_model
 from tests.conftest import DATA, ROOT
 
 
-def test_sample_with_no_other_argument(tmp_path, monkeypatch, capsys):
+def test_sample_with_no_model_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(flags, "DOWNLOADS", tmp_path / "nothing downloaded")
-    run.main(["--sample", "--save_dir", str(tmp_path)])
+    run.main(["--sample", "--save_dir", str(tmp_path), "--n_samples", "2"])
     assert f"checkpoint: {BUNDLED}" in capsys.readouterr().out
-    assert len(list(tmp_path.glob("sample_?*.png"))) == 16
-    assert Image.open(tmp_path / "sample_0.png").size == (28, 28)
-    assert np.asarray(Image.open(tmp_path / "samples.png")).std() > 20
+    pictures = [np.asarray(Image.open(tmp_path / f"sample_{i}.png")) for i in range(2)]
+    assert all(picture.shape == (32, 32, 3) and picture.std() > 20 for picture in pictures)
+    assert np.ptp(pictures, axis=-1).max() > 40  # colours they are
 
 
-LOSS_ON_64_IMAGES = 0.65836557  # nats a token
+# nats a token, on the images in tests/data
+LOSSES = {"emoji": (BUNDLED, 0.63810622), "fashion_mnist": (BUNDLED_GREY, 0.65836557)}
 
 
 @pytest.mark.parametrize("n_cpu", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_eval_on_the_first_test_images(n_cpu, tmp_path):
-    data, out = ["--data_path", str(DATA / "fashion_mnist")], tmp_path / "figures.json"
-    run.main(["--eval", "--ckpt_path", str(BUNDLED), *data, "--n_cpu", str(n_cpu), "--json", str(out)])
-    loss = json.loads(out.read_text())["splits"]["test"]["gen"]
-    assert loss == pytest.approx(LOSS_ON_64_IMAGES, abs=5e-6)
+@pytest.mark.parametrize("name", LOSSES)
+def test_eval_chooses_the_model_by_the_data(name, n_cpu, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(flags, "DOWNLOADS", tmp_path / "nothing downloaded")
+    data, out = ["--data_path", str(DATA / name)], tmp_path / "figures.json"
+    run.main(["--eval", *data, "--n_cpu", str(n_cpu), "--json", str(out)])
+    folder, loss = LOSSES[name]
+    assert f"checkpoint: {folder}" in capsys.readouterr().out
+    assert json.loads(out.read_text())["splits"]["test"]["gen"] == pytest.approx(loss, abs=5e-6)
 
 
-def test_size_and_model_card():
+def test_size():
     assert sum(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 60e6
-    model, card = load_model(BUNDLED), (BUNDLED / "README.md").read_text()
+    assert max(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 25e6
+
+
+@pytest.mark.parametrize(("folder", "colours"), [(BUNDLED, "colours"), (BUNDLED_GREY, "greys")])
+def test_model_card(folder, colours):
+    model, card = load_model(folder), (folder / "README.md").read_text()
     sizes = model.hparams
     assert f"{sizes.n_layer} blocks, width {sizes.n_embd}, {sizes.n_head} heads" in card
     assert f"{count_parameters(model.params.values()):,} parameters" in card
-    assert f"{sizes.n_px}x{sizes.n_px} pixels in {sizes.n_vocab} greys" in card
-    assert np.ptp(np.load(BUNDLED / "clusters.npy"), axis=1).max() < 1e-6  # greys they are
+    assert f"{sizes.n_px}x{sizes.n_px} pixels in {sizes.n_vocab} {colours}" in card
+    assert (np.ptp(np.load(folder / "clusters.npy"), axis=1).max() < 1e-6) == (colours == "greys")

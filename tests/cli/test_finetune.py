@@ -93,11 +93,11 @@ def nothing(folder):
 
 
 MISTAKES = {
-    "no labels": (lambda f: labels(f), [], "tokens_trY.npy: no such file; fine-tuning needs labels"),
-    "none for validation": (lambda f: labels(f, "va"), [], "tokens_vaY.npy: no such file; fine-tuning needs labels"),
+    "no labels": (lambda f: labels(f), [], "tokens_trY.npy: no such file, but labels are needed"),
+    "none for validation": (lambda f: labels(f, "va"), [], "tokens_vaY.npy: no such file, but labels are needed"),
     "one class": (one_class, [], "all of one class"),
     "too few labels": (lambda f: labels(f, array=np.eye(3)[[0, 1]]), [], "labels [2, 3] do not fit the 13 images"),
-    "other classes": (other_classes, [], "tokens_vaY.npy: 4 classes, but 3 to train on"),
+    "other classes": (other_classes, [], "tokens_vaY.npy: labels of 4 classes, but those of train are of 3"),
     "layer": (nothing, ["--layer", 3], "--layer 3: "),
     "layer's range": (nothing, ["--layer", 3], "has 2 blocks; take 1 to 2"),
     "rate of masks": (nothing, ["--bert_mask_prob", 0.2], "--bert_mask_prob: an autoregressive model has no masks"),

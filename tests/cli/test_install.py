@@ -15,7 +15,7 @@ from src.config import BUNDLED
 from src.drawing.sampling import Sampler
 from src.weights.checkpoint import load_model
 model = load_model(BUNDLED)
-print(Sampler(model).draw(prefix=[[0] * 783]).shape, BUNDLED)
+print(Sampler(model).draw(prefix=[[0] * 1023]).shape, BUNDLED)
 """
 
 
@@ -31,4 +31,4 @@ def test_installed_library_draws_from_another_folder(tmp_path):
     used = subprocess.run(
         [sys.executable, "-c", USE], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True
     )
-    assert used.stdout.startswith(f"(1, 784) {installed}"), used.stderr
+    assert used.stdout.startswith(f"(1, 1024) {installed}"), used.stderr

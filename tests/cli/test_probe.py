@@ -88,10 +88,10 @@ def no_test(folder):
 @pytest.mark.parametrize(
     ("change", "args", "words"),
     [
-        (remove_labels, [], "tokens_trY.npy: no such file, but a probe needs labels"),
+        (remove_labels, [], "tokens_trY.npy: no such file, but labels are needed"),
         (one_class, [], "all training images are of one class"),
         (too_short, [], "tokens_trY.npy: labels [2, 3] do not fit the 40 images"),
-        (more_classes_in_test, [], "tokens_teY.npy: labels of 4 classes, those of training are of 3"),
+        (more_classes_in_test, [], "tokens_teY.npy: labels of 4 classes, but those of train are of 3"),
         (no_test, [], "tokens_teX.npy: no such file"),
         (None, ["--layers", 3], "--layers 3: the model has layers 0 to 2"),
         (None, ["--layers", "best"], "must be a whole number, not best; or give concat"),

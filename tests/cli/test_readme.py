@@ -25,6 +25,8 @@ IN_TABLES = r"`python ((?:\w+)\.py [^`]*--[^`]*)`"
 FOUND = re.findall(SHOWN, PAGES, re.MULTILINE) + re.findall(IN_TABLES, PAGES)
 COMMANDS = list(dict.fromkeys(command for line in FOUND for command in re.split(r" && python ", line)))
 
+PARSED = [c for c in COMMANDS if c.startswith(("download.py", "app.py")) or "--n_cpu" in c]
+
 SMALL = {  # what makes a command quick, behind its own flags
     "dataset.py": ["--save_dir", "encoded"],
     "run.py --sample": ["--n_samples", "2"],
@@ -110,8 +112,8 @@ def clone(tmp_path_factory):
 
 @pytest.mark.slow
 def test_commands_run(clone):
-    """In one process but for those that split the CPU; downloads, which other tests run, are only parsed."""
-    runs = [small(c) for c in COMMANDS if not c.startswith("download.py") and "--n_cpu" not in c]
+    """In one process but for those that split the CPU; downloads and the page have tests of their own."""
+    runs = [small(c) for c in COMMANDS if c not in PARSED]
     assert len(runs) > 10
     done = run_command("-c", DRIVER, json.dumps(runs), cwd=clone)
     codes = json.loads(done.stdout.splitlines()[-1])
@@ -119,7 +121,7 @@ def test_commands_run(clone):
     assert len(codes) == len(runs) and not failed, (failed, re.findall(r"^\w+\.py: .*$", done.stderr, re.MULTILINE))
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("download.py") or "--n_cpu" in c])
+@pytest.mark.parametrize("command", PARSED)
 def test_other_commands_are_accepted(command):
     script, *flags = shlex.split(command, comments=True)
     importlib.import_module(script.removesuffix(".py")).parse(flags)
@@ -129,4 +131,4 @@ def test_other_commands_are_accepted(command):
 def test_the_example_in_python_runs():
     example = re.search(r"```python\n(.+?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)[1]
     printed = run_command("-c", example).stdout.splitlines()
-    assert printed[-1] == "(4, 784)" and "12544 of 12544" in printed
+    assert printed[-1] == "(4, 1024)" and "16384 of 16384" in printed

@@ -6,9 +6,9 @@ from PIL import Image
 
 import run
 import sample
-from src.config import BUNDLED, InputError
+from src.config import BUNDLED_GREY, InputError
 from src.data import images
-from src.drawing.completion import UNKNOWN
+from src.drawing.animation import UNKNOWN
 from src.drawing.samples import newest_samples
 from tests.conftest import DATA, TINY, files, run_command, run_here
 
@@ -113,16 +113,58 @@ def test_unconditional_and_run_py_sample_are_the_same(project):
     np.testing.assert_array_equal(np.load(project / "b.npy"), drawn)
 
 
+@pytest.mark.parametrize(("flags", "ending"), [([], "webp"), (["webp"], "webp"), (["gif"], "gif")])
+@pytest.mark.parametrize("command", [sample, run])
+def test_an_animation_ends_as_the_sheet(project, command, flags, ending):
+    mode = ["--sample"] if command is run else []
+    command.main([str(f) for f in (*mode, *where(project), "--n_samples", 3, "--animate", *flags)])
+    shown = Image.open(project / f"out/samples.{ending}")
+    assert shown.n_frames == 5  # nothing, and four rows
+    shown.seek(4)
+    np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), pixels(project / "out/samples.png"))
+
+
+def test_every_photo_has_an_animation_that_begins_with_what_was_given(project, photo, capsys):
+    Image.new("L", (50, 30), 255).save(project / "white.v2.png")
+    images = [photo[0], project / "white.v2.png"]
+    complete(project, "--image", *images, "--n_samples", 2, "--keep_rows", 3, "--animate")
+    printed = capsys.readouterr().out
+    for name in ("photo", "white.v2"):
+        shown, sheet = (
+            Image.open(project / f"out/{name}_completions.webp"),
+            pixels(project / f"out/{name}_completions.png"),
+        )
+        assert shown.n_frames == 2
+        before = np.asarray(shown.convert("RGB"))
+        np.testing.assert_array_equal(before[22:118], sheet[22:118])
+        np.testing.assert_array_equal(before[118:150, 4 + 3 * 132 :][:, :128], np.full([32, 128, 3], UNKNOWN))
+        shown.seek(1)
+        np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), sheet)
+        assert f"{name}_completions.webp: 2 images as they grew\n" in printed
+
+
+@pytest.mark.parametrize("flags", [[], ["--image", "{}/photo.png"]])
+def test_an_animation_that_cannot_be_written_changes_nothing(project, photo, flags, capsys):
+    name = "photo_completions.gif" if flags else "samples.gif"
+    (project / "out" / name).mkdir(parents=True)
+    (project / "out" / "keep.txt").write_text("")
+    before = files(project)
+    flags = [f.format(project) for f in flags]
+    code, stderr = run_here(sample.main, [*where(project), *flags, "--animate", "gif"], capsys)
+    assert code == 1 and f"{name}: is not a file but in the way of one" in stderr
+    assert files(project) == before
+
+
 @pytest.mark.slow
 def test_the_bundled_models_images_are_the_same_for_any_batch_size_and_number_of_devices(tmp_path):
-    clusters = np.load(BUNDLED / "clusters.npy")
+    clusters = np.load(BUNDLED_GREY / "clusters.npy")
     image = np.rint(127.5 * (clusters + 1)).astype(np.uint8)[np.load(DATA / "fashion_mnist_teX.npy")[0]]
     Image.fromarray(image.reshape(28, 28, 3)).save(tmp_path / "boot.png")
     tokens = []
     for flags in (["--batch_size", 1], ["--batch_size", 3], ["--batch_size", 16], ["--n_cpu", 2]):
         out = ["--save_dir", tmp_path, "--save_tokens", tmp_path / "tokens.npy"]
         for image in ([], ["--image", tmp_path / "boot.png"]):
-            run_command("sample.py", "--ckpt_path", BUNDLED, "--n_samples", 16, *out, *flags, *image)
+            run_command("sample.py", "--ckpt_path", BUNDLED_GREY, "--n_samples", 16, *out, *flags, *image)
             tokens.append(np.load(tmp_path / "tokens.npy"))
     for i, drawn in enumerate(tokens):
         np.testing.assert_array_equal(drawn, tokens[i % 2])
@@ -148,6 +190,7 @@ def text(path):
         (None, ["--top_k", 0], 2, "--top_k"),
         (None, ["--temperature", "nan"], 2, "--temperature"),
         (None, ["--seed", -1], 2, "--seed"),
+        (None, ["--animate", "png"], 2, "--animate: invalid choice: 'png'"),
         (None, ["--crop", "1,2,3"], 2, "--crop"),
         (None, ["--crop", "0,0,5,4"], 1, "photo.png: --crop 0,0,5,4 is not inside its 4x4 pixels"),
         (None, ["--image", "{}/none.png"], 1, "/none.png: no such file"),

@@ -190,7 +190,7 @@ def test_prefixes(tmp_path):
 
 
 def test_default_is_the_newest_download_else_the_bundled_model(tmp_path):
-    assert "igpt-fashion-mnist" in default_checkpoint(tmp_path / "nothing")
+    assert "igpt-emoji" in default_checkpoint(tmp_path / "nothing")
     save_model(random_model(TINY), tmp_path / "model.ckpt-3")
     (tmp_path / ".model.ckpt-4.77.index").write_bytes(b"of a process that was killed")
     assert default_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3") == checkpoint_prefix(tmp_path)
