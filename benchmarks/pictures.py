@@ -11,7 +11,7 @@ from src.data.images import read_image
 from src.data.palettes import SAME, check_palette, load_clusters
 from src.data.tokens import load_split
 from src.drawing.sampling import Sampler, SamplingOptions
-from src.utils import color_quantize
+from src.utils import pixel_tokens
 from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 
 
@@ -63,8 +63,7 @@ def read_samples(folder, n_px, clusters):
     for path, image in zip(paths, images):
         if image.size != (n_px, n_px):
             raise InputError(f"{path}: {image.width}x{image.height} pixels; the data set's images have {n_px}x{n_px}")
-    x = np.stack([np.asarray(image) for image in images]) / 127.5 - 1
-    return color_quantize(x, clusters).numpy().reshape(len(paths), n_px**2)
+    return pixel_tokens(np.stack([np.asarray(image) for image in images]), clusters)
 
 
 def pixels(tokens, clusters):

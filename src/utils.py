@@ -36,6 +36,11 @@ def color_quantize(x: np.ndarray, clusters: np.ndarray) -> tf.Tensor:
     return tf.concat(chunks, axis=0)
 
 
+def pixel_tokens(pixels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """uint8 images [n, h, w, 3] to int64 tokens [n, h * w]: the nearest colours of a palette [n_vocab, 3] in -1..1."""
+    return color_quantize(pixels / np.float32(127.5) - 1, clusters).numpy().reshape(len(pixels), -1)
+
+
 def color_dequantize(tokens: np.ndarray, clusters: np.ndarray, n_px: int) -> np.ndarray:
     """Tokens [..., n_px * n_px] to uint8 images [..., n_px, n_px, 3]: `rint(127.5 * (colour + 1))`.
 

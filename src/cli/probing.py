@@ -143,13 +143,13 @@ def predict(args, strategy):
     from src.data.images import find_images, read_image, square
     from src.files import write_json
     from src.measuring.probe_files import read_probe
-    from src.utils import color_quantize
+    from src.utils import pixel_tokens
 
     saved, paths = read_probe(args.save_dir), find_images(args.predict)
     features, clusters = saved_model(args, saved, strategy)
     n_px, names = features.model.hparams.n_px, saved.origin["classes"]
     pictures = np.stack([square(read_image(path, args.crop), n_px, pad=args.pad) for path in paths])
-    X = color_quantize(pictures / np.float32(127.5) - 1, clusters).numpy().reshape(len(paths), -1)
+    X = pixel_tokens(pictures, clusters)
     found = [np.empty([len(X), *features.shape], np.float32) for _ in range(saved.origin["masks"])]
     for number, out in enumerate(found):
         features.write(X, out, number, progress_bar("predict", "image"))

@@ -15,7 +15,7 @@ from src.data.palettes import fit_palette, load_clusters
 from src.data.sources import open_source
 from src.data.tokens import SPLITS, files_of, token_type
 from src.files import lock_of, locked, together
-from src.utils import color_quantize
+from src.utils import pixel_tokens
 
 CHUNK = 256  # images between two writes
 PALETTE_PIXELS = 1 << 21  # that a palette is fitted to, at most
@@ -188,8 +188,7 @@ def write_tokens(
     with open(path, "wb") as f:
         write_header(f, kind, (0, pixels))
         for squares, rows in batched(pictures):
-            tokens = color_quantize(squares / np.float32(127.5) - 1, clusters).numpy()
-            tokens.astype(kind).tofile(f)
+            pixel_tokens(squares, clusters).astype(kind).tofile(f)
             numbers += rows
         f.seek(0)
         write_header(f, kind, (len(numbers), pixels))

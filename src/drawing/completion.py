@@ -15,7 +15,7 @@ from src.drawing.animation import AnimationOptions, concealed, grown
 from src.drawing.samples import SHOWN, Part, picture_paths, shown_paths, tile_scale, write_animation, write_picture
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.files import unique
-from src.utils import color_dequantize, color_quantize
+from src.utils import color_dequantize, pixel_tokens
 
 NAME_BYTES = 160  # of a photograph's name in those of its completions; a file system allows 255 in all
 
@@ -83,7 +83,7 @@ class Photos:
             photo = read_image(path, options.crop)
             small.append(square(photo, n_px, pad=options.pad))
             originals.append(square(photo, n_px * tile_scale(n_px), pad=options.pad))
-        tokens = color_quantize(np.stack(small) / np.float32(127.5) - 1, clusters).numpy().reshape(len(small), -1)
+        tokens = pixel_tokens(np.stack(small), clusters)
         return cls(unique([short_name(path) for path in paths]), np.stack(originals), tokens, clusters)
 
 

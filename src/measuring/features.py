@@ -112,5 +112,5 @@ def opened(path):
     """A memory-mapped array, or None where there is none that is whole."""
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None

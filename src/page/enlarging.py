@@ -5,14 +5,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from src.config import InputError
-from src.data.pictures import Picture
 from src.page.uploads import png, read_upload
-from src.superres.upscaler import Upscaler
-from src.superres.upscaling import Canvas, Choice, UpscaleOptions, choice
+from src.superres.upscaling import Canvas, Choice, UpscaleOptions, choice, fill
 
 PIXELS = {"espcn": 1 << 24, "srresnet": 1 << 22, "srgan": 1 << 22}  # of what comes out, at most: half a minute of work
 TITLES = {"espcn": "ESPCN", "srresnet": "SRResNet", "srgan": "SRGAN"}
@@ -49,16 +46,6 @@ def enlarge(path: Path, networks: list[str], scale: int) -> Iterator[dict]:
     for name, choose in choosers.items():
         upscaler = choose(picture)
         canvas = Canvas(picture, scale)
-        for done in tiles(picture, upscaler, canvas):
+        for done in fill([canvas], picture.colours[None], upscaler):
             yield {"share": done, "title": TITLES[name]}
         yield {"network": name, "title": TITLES[name], "file": png(canvas.finished())}
-
-
-def tiles(picture: Picture, upscaler: Upscaler, canvas: Canvas) -> Iterator[float]:
-    """Fill a canvas; the share of the picture that is done after each tile."""
-    height, width, _ = picture.colours.shape
-    done = 0
-    for y, x, (tile,) in upscaler.tiles(picture.colours[None]):
-        canvas.paste(y, x, np.asarray(tile))
-        done += tile.shape[0] * tile.shape[1]
-        yield done / (height * width * upscaler.scale**2)

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from src.data.images import square
 from src.drawing.insight import attention_tiles, colour_tiles, image_tiles
 from src.measuring.inside import read
 from src.page.models import Loaded
 from src.page.uploads import png, read_upload
-from src.utils import color_quantize
+from src.utils import pixel_tokens
 
 
 def inside(loaded: Loaded, position: int, path: Path) -> Iterator[dict]:
@@ -21,7 +19,7 @@ def inside(loaded: Loaded, position: int, path: Path) -> Iterator[dict]:
     """
     n_px = loaded.hparams.n_px
     small = square(read_upload(path).on_white(), n_px)
-    tokens = color_quantize(small / np.float32(127.5) - 1, loaded.clusters).numpy().reshape(-1)
+    (tokens,) = pixel_tokens(small[None], loaded.clusters)
     reading = read(loaded.sampler.model, tokens)
     groups = {"image": image_tiles, "colours": colour_tiles, "layers": attention_tiles}
     made = {name: make(reading, position, loaded.clusters) for name, make in groups.items()}

@@ -27,6 +27,7 @@ from src.config import InputError
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".png": "image/png", ".jpg": "image/jpeg"}
 BYTES = 1 << 25  # of a picture that is sent, at most
+DIGITS = len(str(BYTES))  # of its length, zeros in front of it too
 PIECE = 1 << 16  # bytes of it in memory at a time
 CONNECTIONS = 32  # at a time
 SECONDS = 60  # that a connection may keep silent
@@ -178,7 +179,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return self.refuse(411, "the request does not say how long it is")
-        if int(length[:12]) > BYTES:
+        if len(length) > DIGITS or int(length) > BYTES:
             return self.refuse(413, f"a file of more than {BYTES >> 20} MB; take a smaller one")
         with tempfile.TemporaryDirectory(dir=self.server.folder.name) as folder:
             path = Path(folder) / "photo"

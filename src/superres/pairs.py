@@ -12,7 +12,7 @@ from PIL import Image
 from src.config import InputError
 from src.data.images import read_image
 from src.measuring.metrics import luma
-from src.utils import color_dequantize, color_quantize
+from src.utils import color_dequantize, pixel_tokens
 
 SHRINKS = (1.0, 0.6, 0.45, 0.33, 0.25)  # a photograph made smaller is sharper: better pairs than the original alone
 FADES = 0.3, 1.0  # contrast that is left
@@ -36,8 +36,8 @@ def low_resolution(image: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarra
 
 def in_palette(image: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """A uint8 image [h, w, 3] in the nearest colours of a palette [colours, 3] in -1..1, as Image GPT sees it."""
-    tokens = color_quantize(image / np.float32(127.5) - 1, clusters).numpy()
-    return color_dequantize(tokens[:, None], clusters, 1).reshape(image.shape)
+    tokens = pixel_tokens(image.reshape(1, 1, -1, 3), clusters)
+    return color_dequantize(tokens.T, clusters, 1).reshape(image.shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

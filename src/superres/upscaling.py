@@ -223,7 +223,16 @@ def enlarged_groups(groups):
     """A list of `Enlarged` for each group (upscaler, ...) -> [(path, picture), ...] of pictures of one size."""
     for (upscaler, *_), entries in groups.items():
         canvases = [Canvas(picture, upscaler.scale) for _, picture in entries]
-        for y, x, tiles in upscaler.tiles(np.stack([picture.colours for _, picture in entries])):
-            for canvas, tile in zip(canvases, tiles):
-                canvas.paste(y, x, tile)
+        for _ in fill(canvases, np.stack([picture.colours for _, picture in entries]), upscaler):
+            pass
         yield [Enlarged(*entry, upscaler, canvas.finished()) for entry, canvas in zip(entries, canvases)]
+
+
+def fill(canvases: Sequence[Canvas], colours: np.ndarray, upscaler: Upscaler) -> Iterator[float]:
+    """Fill canvases with the enlarged colours [n, h, w, 1 or 3] of as many pictures; the share done after each tile."""
+    done, total = 0, colours[0, ..., 0].size * upscaler.scale**2
+    for y, x, tiles in upscaler.tiles(colours):
+        for canvas, tile in zip(canvases, tiles):
+            canvas.paste(y, x, tile)
+        done += tiles[0][..., 0].size
+        yield done / total

@@ -111,14 +111,19 @@ def picture(tmp_path):
     return path
 
 
+def there(path):
+    """The path of a browser. It is not skipped where there is none: then nobody knows whether the page works."""
+    if not Path(path).exists():
+        pytest.fail(f"{path} is missing; install it with: sudo apt-get install chromium", pytrace=False)
+    return path
+
+
 @pytest.fixture(scope="session")
 def chromium():
-    """The browser. It is not skipped where there is none: then nobody knows whether the page works."""
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"{CHROMIUM} is missing; install it with: sudo apt-get install chromium", pytrace=False)
+    """The browser."""
     flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = playwright.chromium.launch(executable_path=there(CHROMIUM), args=flags)
         yield browser
         browser.close()
 

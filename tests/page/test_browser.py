@@ -8,9 +8,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import sample
+from src.config import BUNDLED
 from src.page.models import Models
 from tests.conftest import ROOT, run_here
-from tests.page.conftest import CHROMIUM, SMALL, WAIT, served, visit
+from tests.page.conftest import CHROMIUM, SMALL, WAIT, served, there, visit
 
 expect.set_options(timeout=WAIT)
 TABS = "Complete", "Draw", "Enlarge", "Look inside"
@@ -74,7 +75,7 @@ def test_a_picture_is_completed_stopped_completed_again_enlarged_and_saved(
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
     expect(panel.locator(".selection")).to_be_visible()
-    for name, value in {"Left": 10, "Top": 4, "Size": 48}.items():
+    for name, value in {"Size": 48, "Left": 10, "Top": 4}.items():
         panel.get_by_label(name, exact=True).fill(str(value))
     panel.get_by_label("Rows to keep").fill("3")
     expect(panel.locator(".given")).to_have_js_property("width", SMALL.n_px)
@@ -225,6 +226,36 @@ def test_nothing_serious_for_screen_readers_and_nothing_too_wide(chromium, serve
 
 
 @pytest.mark.slow
+def test_the_bundled_model_completes_a_photograph_as_the_command_line_does(chromium, picture, tmp_path, capsys):
+    with served(Models(tmp_path)) as server, visit(chromium, server) as page:
+        panel = tab(page, "Complete")
+        upload(panel, picture)
+        for name, value in {"Size": 48, "Left": 10, "Top": 4}.items():
+            panel.get_by_label(name, exact=True).fill(str(value))
+        panel.get_by_label("Rows to keep").fill("12")
+        panel.get_by_label("Images").select_option("2")
+        start(panel)
+        status(panel, "of 32 rows")
+        panel.locator("form .stop").click()
+        status(panel, "Stopped")
+        assert unknown(pixels(panel))[-1]
+        panel.locator("form .status").evaluate(
+            "s => { window.said = []; "
+            "new MutationObserver(() => said.push(s.textContent)).observe(s, {childList: true}) }"
+        )
+        start(panel)
+        status(panel, "Done")
+        said = [text for text in page.evaluate("said") if "rows" in text]
+        assert said == [f"{row} of 32 rows" for row in range(12, 33)]
+        panel.get_by_role("button", name="Image 1").click()
+        name, content = download(page, panel.get_by_role("link", name="Download PNG"))
+    photograph, save_dir = picture.rename(tmp_path / "photo"), tmp_path / "save"
+    flags = ["--image", photograph, "--crop", "10,4,48,48", "--keep_rows", 12, "--n_samples", 2]
+    assert run_here(sample.main, [*flags, "--ckpt_path", BUNDLED, "--save_dir", save_dir], capsys)[0] == 0
+    assert content == (save_dir / name).read_bytes()
+
+
+@pytest.mark.slow
 def test_first_rows_of_the_bundled_model_come_soon(chromium, tmp_path):
     with served(Models(tmp_path)) as server, visit(chromium, server) as page:
         panel = tab(page, "Complete")
@@ -241,6 +272,8 @@ def test_first_rows_of_the_bundled_model_come_soon(chromium, tmp_path):
         expect(panel.locator(".grid canvas")).to_have_count(16)
 
 
-def test_without_a_browser_the_tests_fail(monkeypatch):
+def test_without_a_browser_the_tests_fail(tmp_path):
+    with pytest.raises(pytest.fail.Exception, match="chromium is missing; install it"):
+        there(tmp_path / "chromium")
     script = (ROOT / ".ci" / "run").read_text()
     assert CHROMIUM in script and "apt-get install" in script

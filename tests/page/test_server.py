@@ -93,6 +93,12 @@ REFUSED = {  # method, path, headers, status
     "a negative length": ("POST", "/do/models", {"Content-Length": "-1"}, 411),
     "a length of other digits": ("POST", "/do/models", {"Content-Length": "\u00b2"}, 411),
     "an oversized body": ("POST", "/do/open", {"Content-Length": str(serving.BYTES + 1)}, 413),
+    "an oversized body behind zeros": (
+        "POST",
+        "/do/open",
+        {"Content-Length": 12 * "0" + "99999999"},
+        413,
+    ),
     "an endless body": ("POST", "/do/open", {"Content-Length": "9" * 400}, 413),
     "a long address": ("GET", "/" + "a" * 70_000, {}, 414),
     "many headers": ("GET", "/", {f"X-{i}": "1" for i in range(200)}, 431),
@@ -158,12 +164,18 @@ def read_until(connection, text):
     return content
 
 
+def queue(server, pace, length, rows):
+    """Connections of visitors one behind the other, of whom the first sees so many rows."""
+    pace.let(rows)
+    visitors = []
+    for place in range(length):
+        visitors.append(begun(server))
+        read_until(visitors[-1], b'"place": %d' % place if place else b'"drawn": %d' % (8 * rows))
+    return visitors
+
+
 def test_who_leaves_frees_the_sampler_within_a_row(server, pace):
-    pace.let(2)
-    first = begun(server)
-    read_until(first, b'"drawn": 16')
-    second = begun(server)
-    read_until(second, b'"place": 1')
+    first, second = queue(server, pace, 2, rows=2)
     first.close()
     pace.let(1)
     assert pace.closed.wait(20), "rows were drawn for nobody"
@@ -173,13 +185,7 @@ def test_who_leaves_frees_the_sampler_within_a_row(server, pace):
 
 
 def test_who_leaves_the_queue_is_not_waited_for(server, pace):
-    pace.let(1)
-    first = begun(server)
-    read_until(first, b'"drawn": 8')
-    second = begun(server)
-    read_until(second, b'"place": 1')
-    third = begun(server)
-    read_until(third, b'"place": 2')
+    first, second, third = queue(server, pace, 3, rows=1)
     second.close()
     time.sleep(0.5)
     assert len(server.desk.work.tickets) == 2

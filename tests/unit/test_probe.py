@@ -164,8 +164,9 @@ def test_features_are_kept(tmp_path, monkeypatch):
     for checkpoint, tokens in (("b", X), ("a", X[::-1])):
         features.kept(tmp_path, checkpoint, tokens)
     assert len(list(tmp_path.iterdir())) == 3
-    file.write_bytes(file.read_bytes()[:200])  # cut short: computed again
-    np.testing.assert_array_equal(features.kept(tmp_path, "a", X), first)
+    for left in (200, 20, 0):  # cut short: computed again
+        file.write_bytes(file.read_bytes()[:left])
+        np.testing.assert_array_equal(features.kept(tmp_path, "a", X), first)
 
 
 def test_pixels_of_greys_have_one_channel():
