@@ -13,6 +13,7 @@ PREDICTS = flags.CHECKPOINT | flags.DEVICES | {"save_dir", "crop", "pad", "n_sub
 LABELS = 10**6, "few labels are what it is about"
 CONCAT = "concat"
 SHOWN = 3  # classes of an image
+FEW = 100  # images to choose by
 
 
 def layer(text):
@@ -116,6 +117,8 @@ def show(data_path, counts, scores, few):
     for score in scores:
         mark = " chosen" if score is chosen else ""
         print(f"{score.name:14}{score.strength:>8g}{score.valid:>8.2f}{score.test:>8.2f}{mark}")
+    if choosing < FEW:
+        print(f"{choosing} images are few to choose C and a layer by: more labels would make the choice less of a lot")
     for each in few:
         mean, spread = each.mean_and_spread()
         figures = f"test {mean:.2f}, standard deviation {spread:.2f} over {len(each.test)} subsets"

@@ -28,19 +28,22 @@ def chooser(name: str, scale: int) -> Choice:
 def enlarge(path: Path, networks: list[str], scale: int) -> Iterator[dict]:
     """Steps: the share done of each network's work, the enlarged pictures, each in the end a PNG in base64.
 
-    The first picture is bicubic; a network's file is that of espcn.py or srgan.py.
+    The first picture is bicubic; a network's file is that of espcn.py or srgan.py. For a network for which the picture
+    is too large there is a note instead.
 
     Raises:
-        InputError: as for `read_upload`, no such network, or a picture that would become too large.
+        InputError: as for `read_upload`, no such network, or a picture that is too large for all of them.
     """
     picture = read_upload(path)
     width, height = picture.image.size
-    for name in networks:
-        if width * height * scale**2 > PIXELS[name]:
-            side = math.isqrt(PIXELS[name]) // scale
-            most = f"{TITLES[name]} takes up to about {side}x{side} here, the command line far more"
-            raise InputError(f"{width}x{height} pixels at x{scale}: {most}")
-    choosers = {name: chooser(name, scale) for name in networks}
+    large = [name for name in networks if width * height * scale**2 > PIXELS[name]]
+    limits = (f"{TITLES[name]} takes up to about {math.isqrt(PIXELS[name]) // scale} squared" for name in large)
+    note = f"{width}x{height} pixels at x{scale}: {', '.join(limits)} here; the command line takes far more"
+    if len(large) == len(networks):
+        raise InputError(note)
+    if large:
+        yield {"note": note}
+    choosers = {name: chooser(name, scale) for name in networks if name not in large}
     bicubic = picture.on_white().resize((width * scale, height * scale), Image.Resampling.BICUBIC)
     yield {"network": "bicubic", "title": "bicubic", "file": png(bicubic)}
     for name, choose in choosers.items():

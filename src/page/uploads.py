@@ -39,7 +39,7 @@ def read_upload(path: Path) -> Picture:
         InputError: there is none, or it is too large.
     """
     if not path.stat().st_size:
-        raise InputError("choose a picture first")
+        raise InputError("the file is empty; choose a picture")
     try:
         return read_picture(path, PIXELS)
     except InputError as error:

@@ -38,6 +38,7 @@ def test_probe_then_predict(labelled, capsys):
     figures = json.loads((labelled / "out" / "probe.json").read_text())
     names = ["pixels", "layer 0", "layer 1", "layer 2", "layers 0-2"]
     assert [score["name"] for score in figures["scores"]] == names
+    assert lines[8].startswith("6 images are few to choose C and a layer by")
     for line, score in zip(lines[3:], figures["scores"]):
         assert line.startswith(score["name"]) and f"{score['test']:.2f}" in line
     assert len(figures["few_labels"]) == 2 * 3 and figures["images"] == {"train": 60, "choosing": 6, "test": 30}
@@ -61,7 +62,7 @@ def test_features_are_computed_once(labelled, monkeypatch, capsys):
     run.main(probe(labelled, "--layers", "1"))
     assert capsys.readouterr().out == first
     run.main(probe(labelled, "--layers", "2", "concat"))
-    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[4:-1]] == ["layer 2", "layers 0-2"]
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[4:-2]] == ["layer 2", "layers 0-2"]
 
 
 def remove_labels(folder):

@@ -1,6 +1,7 @@
 """Every command that README and docs show is run, small, in a newcomer's clone; those of the cards are parsed."""
 
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -82,6 +83,9 @@ def clone(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for script in ROOT.glob("*.py"):
         shutil.copy(script, folder)
+    for i, kind in itertools.product(range(10), ("cats", "dogs")):
+        (folder / "path" / "to" / "classes" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(20, 30, i)).save(folder / "path" / "to" / "classes" / kind / f"{i}.png")
     places = folder / "path" / "to" / "photos", folder / "path" / "to" / "images", folder / "folder" / "of" / "images"
     for place in places:
         place.mkdir(parents=True)
@@ -98,7 +102,7 @@ def clone(tmp_path_factory):
     write_mnist(folder / "path" / "to" / "fashion-mnist")
     for name, kind in (("cifar-100-python", "cifar-100-python"), ("stl10_binary", "stl")):
         write_known(folder / "path" / "to" / name, kind)
-    for name in ("fashion_mnist", "imagenet"):
+    for name in ("fashion_mnist", "imagenet", "mine"):
         for array in "XY":
             shutil.copy(DATA / f"fashion_mnist_te{array}.npy", folder / "downloads" / f"{name}_te{array}.npy")
             np.save(folder / "downloads" / f"{name}_tr{array}.npy", np.load(DATA / f"fashion_mnist_te{array}.npy")[:40])

@@ -172,8 +172,11 @@ def test_options_have_the_names_of_the_page():
 
 def test_pictures_that_would_become_too_large(picture, monkeypatch):
     monkeypatch.setitem(enlarging.PIXELS, "srgan", 1000)
-    with pytest.raises(InputError, match="80x60 pixels at x4: SRGAN takes up to about 7x7"):
+    note = "80x60 pixels at x4: SRGAN takes up to about 7 squared"
+    with pytest.raises(InputError, match=note):
         next(enlarging.enlarge(picture, ["srgan"], 4))
+    first, *steps = enlarging.enlarge(picture, ["srgan", "espcn"], 4)  # what can be done is done
+    assert first["note"].startswith(note) and [s["network"] for s in steps if "file" in s] == ["bicubic", "espcn"]
 
 
 def test_turns_come_in_order_and_are_given_up():

@@ -115,7 +115,7 @@ def test_a_picture_is_completed_stopped_completed_again_enlarged_and_saved(
     inside = page.get_by_role("tabpanel", name="Look inside")
     expect(inside.locator(".size")).to_have_text("8 x 8 pixels")
     expect(inside.locator(".palette")).to_have_js_property("width", SMALL.n_px)
-    inside.locator(".palette").click()
+    expect(inside.locator("form .status")).to_have_text("Done.")
     expect(inside.locator("[data-group=layers] img")).to_have_count(SMALL.n_layer)
 
 

@@ -38,7 +38,7 @@ def written(write):
 
 
 PICTURES = {  # bytes, or what makes them at a path; a part of the sentence, or None where it is taken
-    "empty": (b"", "choose a picture"),
+    "empty": (b"", "the file is empty; choose a picture"),
     "truncated": (image(size=(400, 300))[:200], "not a readable image"),
     "a bomb": (png(1 << 15, 1 << 15, 6), "pixels"),
     "100 megapixels": (png(10_000, 10_000, 2), "10000x10000 pixels"),

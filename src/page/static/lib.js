@@ -74,14 +74,16 @@ export class Job {
     this.start.disabled = !(this.stop.disabled = false);
     this.bar.value = 0;
     this.say("Asking…");
+    const notes = [];
     try {
       for await (const step of answer(kind, options, body, this.controller.signal)) {
         if (step.place) this.say(`Waiting in the queue: ${step.place} before you.`);
         else if (step.place === 0) this.say("Your turn. Loading…");
+        else if (step.note) notes.push(sentence({message: step.note}));
         else await take(step);
       }
       this.bar.value = 1;
-      this.say("Done.");
+      this.say("Done.", notes.join(" "));
     } catch (error) {
       if (error.name === "AbortError") this.say("Stopped.");
       else this.say("", sentence(error));

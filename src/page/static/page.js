@@ -52,6 +52,7 @@ function part(name, work) {
     event.preventDefault();
     if (!job.start.disabled) work(job);
   });
+  form.addEventListener("invalid", () => job.say(""), true); // the browser says what is wrong
   return {root, form, job};
 }
 
@@ -73,12 +74,13 @@ function grow(gallery, kind, options, file, job) {
   });
 }
 
-function lookInside(form, file) {
+async function lookInside(form, file) {
   inside.form.elements.model.value = form.elements.model.value;
   inside.form.elements.model.dispatchEvent(new Event("change"));
-  inside.chooser.take(file);
   open($(document, "#tab-inside"));
   $(document, "#tab-inside").focus();
+  await inside.chooser.take(file);
+  inside.form.requestSubmit();
 }
 
 // Shows what a model sees of a chooser's picture, whenever one of them changes: the newest answer counts.
