@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Train, evaluate and sample an Image GPT. The flags are the release's; sizes are read from the checkpoint."""
 
-from src.cli import evaluation, fid, finetuning, flags, pretraining, probing
+from src import hosts
+from src.cli import cluster, evaluation, fid, finetuning, flags, pretraining, probing
 from src.cli.drawing import draw
 from src.cli.models import SAVING, SIZE_FLAGS, load
 from src.cli.parser import Parser, fraction, positive, seed
@@ -9,14 +10,14 @@ from src.cli.process import import_tensorflow, make_outputs, run
 from src.config import SAVE_DIR, SIZES
 
 MODEL = flags.CHECKPOINT | {"save_dir", "model", *SIZE_FLAGS, "bert", "clf"}
-TOKENS = {"data_path", "bert_mask_prob", "n_sub_batch", "seed", "dtype"} | flags.DEVICES
+TOKENS = {"data_path", "bert_mask_prob", "n_sub_batch", "seed", "dtype"} | flags.HOSTED
 READS = {
     "train": MODEL | TOKENS | pretraining.RECIPE | pretraining.INTERVALS | {"recompute"},
     "finetune": MODEL - {"clf"} | TOKENS | finetuning.RECIPE | pretraining.INTERVALS | {"masks", "recompute"},
     "eval": MODEL | TOKENS | {"splits", "masks", "json"},
     "probe": MODEL | TOKENS | probing.FLAGS,
     "predict": probing.PREDICTS,
-    "sample": MODEL | flags.SAMPLING | flags.DEVICES | {"seed", "dtype"},
+    "sample": MODEL | flags.SAMPLING | flags.HOSTED | {"seed", "dtype"},
     "fid": MODEL | fid.OF_COMPARISON | fid.OF_SAMPLES,
     "export_hf": MODEL,
 }
@@ -63,6 +64,7 @@ def parse(argv):
     fid.add_flags(p)
     p.add_argument("--seed", type=seed, default=42, help="of everything drawn")
     args = p.parse_args(argv)
+    cluster.check_flags(p, args)
     fid.check_flags(p, args)
     measures = [f"--{mode}" for mode in READS if mode in args.modes and "json" in READS[mode]]
     if args.json and len(measures) > 1:
@@ -102,9 +104,11 @@ COMMANDS = {  # in the order in which they run
 
 def main(argv=None):
     args = parse(argv)
+    cluster.join(args, alone={"predict", "fid", "export_hf"})
     folders = {"save_dir": args.save_dir if args.modes & SAVING else None, "export_hf": args.export_hf}
     files = {name: getattr(args, name) for name in ("json", "save_tokens", "save_statistics")}
-    make_outputs(folders, files)
+    if hosts.current().first:
+        make_outputs(folders, files)
     import_tensorflow()
     strategy = flags.find_devices(args)
     if args.modes & ON_TOKENS:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draw images from an Image GPT, or complete your own: `python sample.py --image photo.jpg --keep_rows 16`."""
 
-from src.cli import flags
+from src import hosts
+from src.cli import cluster, flags
 from src.cli.drawing import draw
 from src.cli.parser import Parser, seed
 from src.cli.process import import_tensorflow, make_outputs, run
@@ -17,12 +18,16 @@ def parse(argv):
     p.add_argument("--upscale", choices=["espcn", "srgan"], help="enlarge the images, too, as espcn.py or srgan.py")
     p.add_argument("--seed", type=seed, default=42, help="image i depends on the seed and i alone")
     flags.add_device_flags(p)
-    return p.parse_args(argv)
+    args = p.parse_args(argv)
+    cluster.check_flags(p, args)
+    return args
 
 
 def main(argv=None):
     args = parse(argv)
-    make_outputs({"save_dir": args.save_dir}, {"save_tokens": args.save_tokens})
+    cluster.join(args)
+    if hosts.current().first:
+        make_outputs({"save_dir": args.save_dir}, {"save_tokens": args.save_tokens})
     import_tensorflow()
     from src.weights.checkpoint import load_model
 
@@ -30,7 +35,7 @@ def main(argv=None):
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)
     paths = draw(args, model, prefix, strategy)
-    if args.upscale:
+    if args.upscale and hosts.current().first:
         from src.cli.superres import enlarge
         from src.superres.upscaling import UpscaleOptions
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from src import hosts
 from src.cli import flags
 from src.cli.parser import options
 from src.cli.process import progress_bar
@@ -43,8 +44,11 @@ def draw_samples(args, sampler, clusters, sampling, origin):
 
     n_px, folder = sampler.model.hparams.n_px, Path(args.save_dir)
     paths, moving = picture_paths(folder, "sample", args.n_samples), animation_options(args)
-    check_places(folder, [*paths, *shown_paths(folder / SHEET, moving), folder / LIST], args.save_tokens)
+    if hosts.current().first:
+        check_places(folder, [*paths, *shown_paths(folder / SHEET, moving), folder / LIST], args.save_tokens)
     tokens = sampler.draw(args.n_samples, sampling, progress=progress_bar("sample", "pixel"))
+    if not hosts.current().first:
+        return paths
     with together(durable=False) as part:
         save_tokens(args, tokens, clusters, part)
         shown, *growing = write_samples(paths, color_dequantize(tokens, clusters, n_px), part, moving)
@@ -58,6 +62,7 @@ def draw_samples(args, sampler, clusters, sampling, origin):
 def draw_completions(args, sampler, clusters, sampling, origin):
     """The rest of photographs."""
     from src.data.images import find_images
+    from src.data.tokens import fingerprint
     from src.drawing.completion import CompletionOptions, Photos, complete, completion_paths, write_completions
     from src.drawing.samples import LIST, check_places, list_samples, shown_paths
     from src.files import together
@@ -68,8 +73,12 @@ def draw_completions(args, sampler, clusters, sampling, origin):
     places = completion_paths(folder, photos, args.n_samples)
     paths, moving = [path for pictures, _ in places for path in pictures], animation_options(args)
     shown = [shown_paths(path, moving) for _, path in places]
-    check_places(folder, [*paths, *(path for both in shown for path in both), folder / LIST], args.save_tokens)
+    if hosts.current().first:
+        check_places(folder, [*paths, *(path for both in shown for path in both), folder / LIST], args.save_tokens)
+    hosts.current().agree(photos=fingerprint(photos.tokens))
     tokens = complete(sampler, photos, given, args.n_samples, sampling, progress_bar("sample", "pixel"))
+    if not hosts.current().first:
+        return paths
     with together(durable=False) as part:
         save_tokens(args, tokens.reshape(-1, hparams.n_positions), clusters, part)
         write_completions(counted(places, "animate") if moving else places, photos, given, tokens, part, moving)

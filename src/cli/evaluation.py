@@ -1,7 +1,8 @@
 """run.py --eval: its flags, and from flags to losses on whole splits."""
 
+from src import hosts
 from src.cli import flags
-from src.cli.models import check_scored, load
+from src.cli.models import agree_on_tokens, check_scored, load
 from src.cli.parser import at_most
 from src.cli.process import progress_bar
 from src.config import InputError, one_line
@@ -67,6 +68,7 @@ def evaluate(args, strategy):
         model, prefix = load(args)
     splits, names = load_splits(args, model.hparams)
     palette = flags.find_palette(args, prefix)
+    agree_on_tokens(splits)
     if palette:
         check_palette(args.data_path, load_clusters(palette, model.hparams.n_vocab), palette)
     replicas, longest = strategy.num_replicas_in_sync, max(len(X) for X, _ in splits.values())
@@ -79,6 +81,6 @@ def evaluate(args, strategy):
         results = evaluator.results(X, Y, masks=args.masks, seed=args.seed, progress=bar)
         figures[name] = figures_of(results, Y, names)
         show(name, figures[name])
-    if args.json:
+    if args.json and hosts.current().first:
         how = {"masks": args.masks, "seed": args.seed} if model.hparams.bert else {}
         write_json(args.json, {"checkpoint": str(prefix), "data": args.data_path, **how, "splits": figures})

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 
+from src import hosts
 from src.cli import flags
 from src.cli.models import check_batches, check_expected, sizes
 from src.cli.parser import positive
@@ -100,7 +101,8 @@ def finetune(args, strategy):
         check_batches(args, model.hparams, recipe.n_batch, part)
         task = finetuning.Finetuning(model, recipe, data, strategy, args.n_sub_batch)
     with open_run(args.save_dir, record_of(model, recipe, data, clusters, start)) as folder:
-        save_array(folder.path / "clusters.npy", clusters)
+        if hosts.current().first:
+            save_array(folder.path / "clusters.npy", clusters)
         print(f"{folder.path}: from step {folder.first} to {recipe.steps} at most", end=", ")
         for line in (*description(task, hparams, head), *choices(args, task, clusters), *folder.notes):
             print(line, flush=True)

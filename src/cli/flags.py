@@ -2,11 +2,13 @@
 
 import os
 
+from src.cli import cluster
 from src.cli.parser import at_most, natural, non_negative, positive, region, share
 from src.config import DOWNLOADS, MOST_PICTURES, InputError
 
 CHECKPOINT = {"ckpt_path", "color_cluster_path"}
 DEVICES = {"n_gpu", "n_cpu"}
+HOSTED = DEVICES | cluster.FLAGS  # of what several hosts can do
 SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
 SAMPLING |= {"batch_size", "save_tokens", "animate"}
 REPLICAS = max(16, os.cpu_count() or 1), "more devices than the CPU has threads only take longer"
@@ -25,10 +27,11 @@ def add_dtype_flag(group):
 
 
 def add_device_flags(p):
-    """The flags DEVICES, which `find_devices` reads, in a group of their own, which is returned."""
+    """The flags HOSTED, which `find_devices` and `src.cli.cluster.join` read, in a group, which is returned."""
     group = p.add_argument_group("parallelism")
     group.add_argument("--n_gpu", type=positive, help="GPUs to use; default: all, else the CPU as one device")
     group.add_argument("--n_cpu", type=at_most(*REPLICAS), help="without GPUs: let the CPU stand for so many devices")
+    cluster.add_flags(group)
     return group
 
 

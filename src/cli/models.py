@@ -1,5 +1,6 @@
 """Which model run.py's flags mean: one that is there, checked against what they say of it, or a new one."""
 
+from src import hosts
 from src.cli import flags
 from src.config import SIZES, HParams, InputError
 from src.memory import FLOAT, STATE, activation_bytes, batch_bytes, check_fits, parameters
@@ -79,14 +80,25 @@ def check_masks(args, hparams):
 
 def load(args):
     """The model that the flags name, and its prefix."""
-    from src.weights.checkpoint import load_model, run_checkpoint
+    from src.weights.checkpoint import fingerprint, load_model, run_checkpoint
 
     if "save_dir" in args.given and not (args.modes & SAVING or run_checkpoint(args.save_dir)):
         raise InputError(f"`save_dir` {args.save_dir}: no trained run is there; name a checkpoint with `ckpt_path`")
     prefix = flags.find_checkpoint(args)
+    if hosts.current().links:
+        hosts.current().agree(**{"the checkpoint": fingerprint(prefix)})
     model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     check_expected(args, model.hparams, prefix)
     return model, prefix
+
+
+def agree_on_tokens(splits):
+    """Raise InputError where hosts have read different splits, name to (X, Y or None)."""
+    from src.data.tokens import fingerprint
+
+    if hosts.current().links:
+        found = {name: [fingerprint(part) for part in parts if part is not None] for name, parts in splits.items()}
+        hosts.current().agree(**{"the data": found})
 
 
 def planned(args):

@@ -2,8 +2,9 @@
 
 import argparse
 
+from src import hosts
 from src.cli import flags
-from src.cli.models import check_scored, load
+from src.cli.models import agree_on_tokens, check_scored, load
 from src.cli.parser import at_most, natural
 from src.cli.process import progress_bar
 from src.config import InputError
@@ -85,15 +86,18 @@ def probe(args, strategy):
     *train, test = load_labelled(args.data_path, names, model.hparams).values()
     (X, labels), (test_X, test_labels), classes = together(train), together([test]), test[1].shape[1]
     check_labels(labels, classes, options)
+    agree_on_tokens({"train": (X, labels), "test": (test_X, test_labels)})
     names = label_names(args.data_path, classes)
     features, mark = make_features(args, model, strategy, max(len(X), len(test_X))), fingerprint(prefix)
 
     def kept(split, tokens, number=0):
         return features.kept(args.save_dir, mark, tokens, number, progress_bar(f"features of {split}", "image"))
 
-    train = Images([kept("train", X)], pixel_values(X, clusters), labels)
-    test = [kept("test", test_X, number) for number in range(args.masks)]
-    test = Images(test, pixel_values(test_X, clusters), test_labels)
+    found = [kept("train", X)], [kept("test", test_X, number) for number in range(args.masks)]
+    if not hosts.current().first:
+        return  # the regressions are host 0's, which has all features
+    train = Images(found[0], pixel_values(X, clusters), labels)
+    test = Images(found[1], pixel_values(test_X, clusters), test_labels)
     prober = Prober(train, test, classes, options, progress_bar("probe", "fit"))
     scores = prober.scores()
     few = prober.few_labels(scores)

@@ -4,10 +4,13 @@ import contextlib
 import ctypes
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
+from src import hosts
 from src.config import InputError, one_line
 
 BARS = []  # those that have been shown
@@ -85,6 +88,8 @@ def progress_bar(desc, unit):
     """A function of (done, total) that shows a bar on standard error."""
     from tqdm import tqdm
 
+    if not hosts.current().first:
+        return lambda done, total: None
     bars = []  # none before there is progress, which a finished run never makes
 
     def show(done, total):
@@ -157,24 +162,58 @@ def complaint(error):
     if isinstance(error, MemoryError) or (tf and isinstance(error, tf.errors.ResourceExhaustedError)):
         reason = one_line(getattr(error, "message", None) or str(error) or "no more is to be had", 200)
         return f"not enough memory ({reason}); take fewer images at a time, or a smaller model"
+    if tf and isinstance(error, tf.errors.OpError) and hosts.current().links:
+        hosts.current().verdict()  # as a rule that is the end of this process
+        return f"lost contact with another host ({one_line(error.message)}); {hosts.AGAIN}"
     return None
+
+
+class Command:
+    """The command that runs: its name, and that it complains once, of whatever thread."""
+
+    name, complaining = "", threading.Lock()
+
+    @classmethod
+    def begin(cls, main):
+        cls.name, cls.complaining = Path(main.__code__.co_filename).name, threading.Lock()
+
+    @classmethod
+    def complain(cls, line):
+        """Print a line for what has ended the command, below any bar, unless that has been done."""
+        if cls.complaining.acquire(blocking=False):
+            close_bars()
+            print(f"{cls.name}: {line}", file=sys.stderr, flush=True)
 
 
 def run(main, argv=None):
     """Run a command's `main(argv)` and exit: 1 with one line for a mistake or too little memory, 130 on Ctrl-C."""
-    command = Path(main.__code__.co_filename).name
+    Command.begin(main)
     if sys.stdout.errors == "strict":  # names of files may hold what is not UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(main(argv))
+        code = main(argv)
+        hosts.current().leave()
     except Exception as error:
-        line = complaint(error)
-        if line is None:
-            raise
-        close_bars()
-        print(f"{command}: {line}", file=sys.stderr)
-        sys.exit(1)
+        code = 1
+        end(error, complaint(error))
     except KeyboardInterrupt as interrupt:
-        close_bars()
-        print(f"{command}: {with_flags(str(interrupt)) or 'interrupted'}", file=sys.stderr)
-        sys.exit(130)
+        code = 128 + getattr(interrupt, "number", signal.SIGINT)
+        end(interrupt, with_flags(str(interrupt)) or "interrupted")
+    if hosts.current().links:  # TensorFlow would wait for the others' servers, each for those of all
+        sys.stdout.flush()
+        os._exit(code or 0)
+    sys.exit(code)
+
+
+def end(error, line):
+    """Say why the command ends, here and to the other hosts; raises what is nobody's to mend."""
+    here = hosts.current()
+    if isinstance(error, hosts.Stopped):
+        here.leave()  # as they all do
+    elif isinstance(error, hosts.Disagreement):
+        here.fail(line)
+    else:
+        here.fail(f"{here.name(here.index)}: {line or one_line(error)}")
+    if line is None:
+        raise error
+    Command.complain(line)

@@ -1,6 +1,8 @@
 """The command line that espcn.py and srgan.py share: flags to options of `src.superres`, and what is printed."""
 
-from src.cli.flags import DEVICES, add_device_flags, find_devices
+from src import hosts
+from src.cli import cluster
+from src.cli.flags import HOSTED, add_device_flags, find_devices
 from src.cli.parser import Parser, options, positive, rate, seed
 from src.cli.process import import_tensorflow, make_outputs, progress_bar, show_figures, show_skipped
 from src.config import SAVE_DIR
@@ -10,7 +12,7 @@ DATA = {"valid", "degradation", "color_cluster_path", "n_px", "patch", "augment"
 RECIPE = {"optimizer", "lr", "epochs", "steps", "n_batch", "patience"}
 READS = {  # mode to the flags that it reads in both commands
     "upscale": {"scale", "weights", "degradation", "save_dir"},
-    "train": {"scale", "weights", "save_dir"} | DATA | RECIPE | DEVICES,
+    "train": {"scale", "weights", "save_dir"} | DATA | RECIPE | HOSTED,
     "eval": {"scale", "weights", "degradation", "color_cluster_path", "n_px", "json"},
     "export": {"scale", "weights", "degradation"},
 }
@@ -57,6 +59,7 @@ def add_training_flags(p):
 
 def check(p, args):
     """Refuse flags that have no effect beside others."""
+    cluster.check_flags(p, args)
     if args.degradation == "mixed" and not args.train:
         p.error("--degradation mixed: for --train; here it is either clean or palette")
     if "color_cluster_path" in args.given and args.degradation in (None, "clean"):
@@ -76,8 +79,10 @@ def main(args, name, train):
     Returns:
         Exit code: 1 if a file could not be read.
     """
+    cluster.join(args, alone={"upscale", "eval", "export"})
     folders = {"save_dir": args.save_dir if args.upscale is not None or args.train else None}
-    make_outputs(folders, {"json": args.json, "export": args.export and args.export[1]})
+    if hosts.current().first:
+        make_outputs(folders, {"json": args.json, "export": args.export and args.export[1]})
     import_tensorflow()
     if args.train:
         return show_trained(train(args))

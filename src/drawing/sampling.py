@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
+from src.devices import gathered
 from src.drawing.decoder import Caches, Decoder
 from src.memory import cache_bytes, check_fits
 from src.model import ImageGPT
@@ -233,14 +234,14 @@ class Sampler:
             ends = tuple(map(tf.constant, span))
             tokens, filled = self.steps.advance(tokens, caches.take(), ends, u, choice, weights)
             caches = Caches(filled)
-            yield self.joined(tokens)[:n, : span[1]]
+            yield gathered(self.strategy, tokens)[:n, : span[1]]
 
     def whole(self, prefix, options: SamplingOptions = SamplingOptions(), *, images=None) -> Iterator[np.ndarray]:
         """`grow` in one go: yields int32 tokens [n, n_positions] once."""
         prefix = self.checked(prefix)
         choice = options.tensors(self.model.hparams.n_vocab)
         (n, p), (tokens, u) = prefix.shape, self.inputs(prefix, images, options.seed)
-        yield self.joined(self.steps.image(tokens, tf.constant(p), u, choice, self.steps.weights()))[:n]
+        yield gathered(self.strategy, self.steps.image(tokens, tf.constant(p), u, choice, self.steps.weights()))[:n]
 
     def inputs(self, prefix, images, seed):
         """Tokens [b, n_positions], zeros behind the prefix, and random numbers of each replica's share of a batch."""
@@ -255,10 +256,6 @@ class Sampler:
         return self.strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(x[context.replica_id_in_sync_group * n :][:n])
         )
-
-    def joined(self, shares):
-        """The rows of every replica's share as one array."""
-        return np.concatenate(self.strategy.experimental_local_results(shares))
 
     def check_bounds(self, n, options):
         """Raise InputError where n images, or what they are drawn from, are more than the model or the machine has."""

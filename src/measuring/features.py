@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from src import hosts
 from src.data.tokens import fingerprint
 from src.devices import distributed
 from src.files import whole
@@ -68,10 +69,11 @@ class Features:
             mask = bert_masks(i * self.n_batch, self.n_batch, self.model.hparams, self.seed, number)
             yield padded(x, self.n_batch).astype(np.int32), mask
 
-    def write(self, X: np.ndarray, out: np.ndarray, number: int = 0, progress: Progress | None = None):
+    def write(self, X: np.ndarray, out: np.ndarray | None, number: int = 0, progress: Progress | None = None):
         """The features of the tokens X [n, s] into the array `out` [n, layers + 1, f], batch by batch.
 
         Args:
+            out: None on a host that only takes its share of the work.
             number: of BERT's masks; an autoregressive model has none.
             progress: called with the images done and all images, after every batch.
         """
@@ -79,15 +81,18 @@ class Features:
         specs = tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape)
         iterator = distributed(self.strategy, lambda: self.batches(X, number), specs)
         for start in range(0, len(X), self.n_batch):
-            rows = out[start : start + self.n_batch]
-            rows[:] = self.step(next(iterator))[: len(rows)]
+            n, found = min(self.n_batch, len(X) - start), self.step(next(iterator))
+            if out is not None:
+                out[start : start + n] = found[:n]
             if progress:
-                progress(start + len(rows), len(X))
+                progress(start + n, len(X))
 
     def kept(
         self, folder: str | Path, checkpoint: str, X: np.ndarray, number: int = 0, progress: Progress | None = None
-    ) -> np.ndarray:
+    ) -> np.ndarray | None:
         """The features of X [n, s] as a memory-mapped array [n, layers + 1, f], float32, computed once.
+
+        Of several hosts the first one keeps and has them; the others get None.
 
         Args:
             folder: where they are kept, in a file named after all that decides them.
@@ -98,9 +103,12 @@ class Features:
             origin |= {"mask": [self.seed, number, self.model.hparams.bert_mask_prob]}
         digest = hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:16]
         path, shape = Path(folder) / f"features-{digest}.npy", (len(X), *self.shape)
-        found = opened(path)
-        if found is not None and found.shape == shape and found.dtype == np.float32:
+        here = hosts.current()
+        found = opened(path) if here.first else None
+        if here.of_first(found is not None and found.shape == shape and found.dtype == np.float32):
             return found
+        if not here.first:
+            return self.write(X, None, number)
         with whole(path) as part:
             out = np.lib.format.open_memmap(part, "w+", np.float32, shape)
             self.write(X, out, number, progress)

@@ -139,16 +139,18 @@ class AdversarialTask(Task):
         return {"psnr": mean_psnr(self.upscaler, self.data.valid)}
 
     def validated(self, step: int, figures: Figures) -> bool:
+        self.psnr.assign(figures["psnr"])
+        return False
+
+    def keep(self, step: int):
         """Keep the generator as it is, and what is due of the rest."""
         folder, epoch = self.keepsakes.folder, step // self.recipe.steps
-        self.psnr.assign(figures["psnr"])
         if epoch % self.keepsakes.picture_every == 0:
             rows = [self.pictured(*pair) for pair in self.data.valid[:PICTURED]]
             write_sheet(folder / f"epoch-{epoch}.png", rows, CAPTIONS)
         if epoch % self.keepsakes.keep_every == 0:
             save_network(folder / f"epoch-{epoch}.keras", self.generator)
         save_network(folder / "last.keras", self.generator)
-        return False
 
     def pictured(self, low, high):
         """Tiles of a sheet, as CAPTIONS."""

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from src import hosts
 from src.measuring.metrics import psnr
 from src.superres.files import save_network
 from src.superres.network import Network
@@ -47,8 +48,16 @@ def scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optim
 
 
 def mean_psnr(upscaler: Upscaler, pairs: list[ImagePair]) -> float:
-    """PSNR of luma in dB, `scale` border pixels cut off, averaged over pairs (low, high) of uint8 images."""
-    return float(np.mean([psnr(upscaler(low[None])[0], high, border=upscaler.scale) for low, high in pairs]))
+    """PSNR of luma in dB, `scale` border pixels cut off, averaged over pairs (low, high) of uint8 images.
+
+    The hosts share the work, and all call this.
+    """
+
+    def of(pair):
+        low, high = pair
+        return psnr(upscaler(low[None])[0], high, border=upscaler.scale)
+
+    return float(np.mean(hosts.current().divided(pairs, of)))
 
 
 def inner(y: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
@@ -95,10 +104,14 @@ class PixelTask(Task):
         return {"psnr": mean_psnr(self.upscaler, self.data.valid)}
 
     def validated(self, step: int, figures: Figures) -> bool:
-        """Keep the network if it is the best so far; True after too many epochs without a better one."""
+        """Note whether the network is the best so far; True after too many epochs without a better one."""
         better = figures["psnr"] > self.best
         self.waited.assign(0 if better else self.waited + 1)
         if better:
             self.best.assign(figures["psnr"])
-            save_network(self.path, self.net)
         return bool(self.waited >= self.recipe.patience)
+
+    def keep(self, step: int):
+        """Keep the network if it is the best so far."""
+        if self.waited == 0:
+            save_network(self.path, self.net)

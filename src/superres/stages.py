@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from src import hosts
 from src.config import InputError
 from src.measuring import metrics
 from src.superres.adversarial import AdversarialTask, GanRecipe, Keepsakes
@@ -149,11 +150,15 @@ def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: 
 def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
     """Plot a run, and compare what it reached to bicubic.
 
+    Host 0 does; others have nothing to plot.
+
     Raises:
         InputError: the file of the network has been removed, which the run has not found a better one than since.
     """
-    if not path.exists():
+    first = hosts.current().first
+    if first and not path.exists():
         raise InputError(f"{path}: missing, and the run has made no better network since; train in another `save_dir`")
     scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
-    plot_log(run.path / "log.png", run.path / "log.jsonl")
+    if first:
+        plot_log(run.path / "log.png", run.path / "log.jsonl")
     return Trained(path, psnr, float(np.mean(scores)), len(data.valid))

@@ -12,7 +12,7 @@ from src.data.augmentation import mirrored, shifted
 from src.data.tokens import chunks
 from src.model import ImageGPT
 from src.training.loop import Figures, Intervals, train
-from src.training.pretraining import Pretraining, Recipe, Tokens, draw_masks, shuffled
+from src.training.pretraining import Pretraining, Recipe, Tokens, draw_masks, is_missing, shuffled
 from src.training.runs import RunFolder
 from src.weights.checkpoint import checkpoint_prefix, open_checkpoint, readable, save_model
 
@@ -227,9 +227,7 @@ def finetune(
     """
     train(task, run, strategy, intervals, report, progress)
     prefix = run.path / f"model.ckpt-{task.best.step.numpy()}"
-    try:
-        open_checkpoint(prefix)
-    except InputError:  # not there yet, or damaged since
+    if is_missing(prefix):
         for name, variable in task.model.params.items():
             variable.assign(task.best.params[name])
         save_model(task.model, prefix)

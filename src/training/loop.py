@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from src import hosts
 from src.config import InputError
 from src.devices import distributed
+from src.hosts import Stopped
 from src.training.runs import RunFolder
 
 Figures = dict[str, float]
@@ -58,8 +60,11 @@ class Task:
         return {}
 
     def validated(self, step: int, figures: Figures) -> bool:
-        """What is done with them after `step` updates, such as keeping the best network; True ends the training."""
+        """What follows from them after `step` updates; True ends the training."""
         return False
+
+    def keep(self, step: int):
+        """Write what this validation leaves beside the states, such as the best network; on host 0 alone."""
 
     def check(self, losses: Figures) -> str | None:
         """Why these mean losses show that training has gone astray; None where they do not."""
@@ -85,7 +90,7 @@ def train(
 
     Raises:
         InputError: a figure is not a finite number, or training has gone astray.
-        KeyboardInterrupt: on Ctrl-C, when the state has been kept; it says where training will go on.
+        Stopped: on Ctrl-C or SIGTERM at any of the hosts, when the state has been kept; it says where training goes on.
     """
     step = first = run.restore(**task.trackables)
     if run.done or first >= task.steps:
@@ -99,11 +104,13 @@ def train(
             losses.append(update(task.update_at(step))(next(batches)))
             step += 1
             progress(step, task.steps)
-            if after_step(task, run, step, intervals, losses, report) or interrupted.is_set():
+            due = after_step(task, run, step, intervals, losses, report)
+            number = max(hosts.current().exchange(interrupted.number))
+            if due or number:
                 check(task, run, step, means(losses))
                 run.save(step)
-            if interrupted.is_set() and step < task.steps and not run.done:
-                raise KeyboardInterrupt(f"stopped; the same command goes on from step {step} in {run.path}")
+            if number and step < task.steps and not run.done:
+                raise Stopped(f"stopped; the same command goes on from step {step} in {run.path}", number)
     return step
 
 
@@ -132,9 +139,11 @@ def after_step(task, run, step, intervals, losses, report):
     if due(intervals.log_every):
         publish("train", check(task, run, step, means(losses)))
         losses.clear()
-    if due(intervals.eval_every) and (figures := task.validate()):
+    if due(intervals.eval_every) and (figures := hosts.current().of_first(task.validate())):
         publish("valid", finite(run, step, figures))
         run.done = task.validated(step, figures)
+        if hosts.current().first:
+            task.keep(step)
     return due(intervals.save_every) or run.done
 
 
@@ -171,21 +180,28 @@ def astray(run, step, reason):
     )
 
 
+class Interrupt:
+    """The number of the signal that has asked for the end; 0 where none has."""
+
+    number = 0
+
+
 @contextlib.contextmanager
 def delayed_interrupt():
-    """An event that Ctrl-C sets instead of breaking off an update halfway; a second Ctrl-C breaks off at once."""
-    event = threading.Event()
+    """An `Interrupt` that Ctrl-C and SIGTERM set instead of breaking off an update; a second one of them does that."""
+    interrupt = Interrupt()
 
     def handle(number, frame):
-        if event.is_set():
+        if interrupt.number:
             raise KeyboardInterrupt
-        event.set()
+        interrupt.number = number
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
-        yield event
+        yield interrupt
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield event
+        yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from src import hosts
 from src.config import HParams, InputError
 from src.data.augmentation import mirrored
 from src.measuring.evaluation import Evaluator
@@ -248,9 +249,15 @@ def pretrain(
         The prefix of the checkpoint written at the end, in the release's format.
     """
     prefix = run.path / f"model.ckpt-{train(task, run, strategy, intervals, report, progress)}"
-    try:
-        open_checkpoint(prefix)
-    except InputError:  # not there yet, or damaged since
+    if is_missing(prefix):
         with task.averaged():
             save_model(task.model, prefix)
     return prefix
+
+
+def is_missing(prefix: Path) -> bool:
+    """Whether the checkpoint of a run is this host's to write: not there yet, or damaged since."""
+    try:
+        return hosts.current().first and not open_checkpoint(prefix)
+    except InputError:
+        return True

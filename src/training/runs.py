@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from src import hosts
 from src.config import InputError, one_line
 from src.files import locked, parse_json, read_bytes, read_json, sync, unused, whole, write_json
 from src.training.states import States
@@ -17,10 +18,21 @@ LOG_BYTES = 1 << 30  # at most in a log, of which a run of a week has a few mill
 
 
 @contextlib.contextmanager
-def open_run(path: str | Path, recipe: dict[str, dict]) -> Iterator["RunFolder"]:
-    """A `RunFolder`, with its arguments and errors, that other processes are kept out of."""
+def open_run(path: str | Path, recipe: dict[str, dict]) -> Iterator["RunFolder | Follower"]:
+    """A `RunFolder`, with its arguments and errors, that other processes are kept out of; a `Follower` elsewhere.
+
+    Raises:
+        Disagreement: a host has another recipe or other data than host 0.
+    """
+    here = hosts.current()
+    here.agree(**recipe)
+    if not here.first:
+        yield Follower(path)
+        return
     with locked(Path(path) / ".lock"):
-        yield RunFolder(path, recipe)
+        run = RunFolder(path, recipe)
+        here.of_first([run.first, run.notes, run.done])
+        yield run
 
 
 class RunFolder:
@@ -95,6 +107,8 @@ class RunFolder:
         self.states.tidy()
         if self.first:
             self.states.read(self.state, self.first)
+            for variable in variables(trackables) if hosts.current().links else ():
+                hosts.current().spread(variable.numpy())
         with writing(self.path / "tensorboard"):
             self.writer = tf.summary.create_file_writer(str(self.path / "tensorboard"))
         return self.first
@@ -130,6 +144,36 @@ class RunFolder:
             f.flush()
             os.fsync(f.fileno())
         sync(self.path)
+
+
+class Follower:
+    """A run as hosts other than the first have it: without a folder, it follows host 0's.
+
+    Attributes are those of `RunFolder`.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.first, self.notes, self.done = hosts.current().of_first(None)
+
+    def restore(self, **trackables) -> int:
+        """Take the state that host 0 goes on from."""
+        for variable in variables(trackables) if self.first else ():
+            variable.assign(hosts.current().spread(variable.numpy()))
+        return self.first
+
+    def save(self, step: int):
+        """Host 0 does."""
+
+    def log(self, step: int, figures: dict[str, float]):
+        """Host 0 does."""
+
+
+def variables(trackables: dict[str, tf.Module]) -> Iterator[tf.Variable]:
+    """All variables of networks, optimizers and counters, in the same order on every host."""
+    for name in sorted(trackables):
+        each = trackables[name]
+        yield from getattr(each, "variables", None) or [each]
 
 
 def differences(old, new):

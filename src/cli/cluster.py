@@ -1,0 +1,141 @@
+"""Several hosts, by flags, TF_CONFIG or Slurm: who belongs together, and what they have to have in common."""
+
+import hashlib
+import json
+import os
+import sys
+
+from src import hosts
+from src.cli.parser import Number
+from src.config import CLONE, InputError, one_line
+from src.meeting import meet
+
+FLAGS = {"hosts", "host_index", "host_wait"}
+LOCAL = {"hosts", "host_index", "save_dir", "data_path", "ckpt_path", "color_cluster_path", "json", "save_tokens"}
+LOCAL |= {"image", "train", "valid", "weights"}  # paths, which each host may have elsewhere; the contents are compared
+DAYS = Number(float, 0.1, 7 * 24 * 3600, "a host that has not come in a week will not")
+PORTS = range(12000, 32000)  # where the tasks of a Slurm job listen, by its number
+SLURM = "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"
+
+
+def add_flags(group):
+    """The flags FLAGS."""
+    several = "a list, the same on all hosts; auto: as TF_CONFIG or Slurm say, else this one alone; none: alone"
+    group.add_argument("--hosts", metavar="HOST:PORT,...", default="auto", help=several)
+    group.add_argument("--host_index", type=int, metavar="N", help="which host of the list this is, from 0")
+    group.add_argument("--host_wait", type=DAYS, default=300, metavar="SECONDS", help="for hosts that are not there")
+
+
+def check_flags(p, args):
+    """Refuse flags that have no effect without others."""
+    listed = args.hosts not in ("auto", "none")
+    if listed and args.host_index is None:
+        p.error("--host_index: say which host of --hosts this is, from 0")
+    if args.host_index is not None and not listed:
+        p.error("--host_index: is a place in the list that --hosts gives; give it, too")
+
+
+def find(args):
+    """(addresses, index, what named them) of the hosts that the flags or the environment name; None for one alone."""
+    if args.hosts == "none":
+        return None
+    if args.hosts != "auto":
+        return checked(args.hosts.split(","), args.host_index, "--hosts")
+    if os.environ.get("TF_CONFIG"):
+        return by_tf_config(os.environ["TF_CONFIG"])
+    if all(name in os.environ for name in SLURM) and os.environ["SLURM_STEP_NUM_TASKS"] != "1":
+        return by_slurm()
+    return None
+
+
+def checked(addresses, index, source):
+    """(addresses, index, source) of two hosts or more; None of one."""
+    if not 0 <= index < len(addresses):
+        raise InputError(f"{source}: host {index} of {len(addresses)}, which are numbered from 0")
+    if len(set(addresses)) < len(addresses):
+        raise InputError(f"{source}: an address stands there twice; give each host its own port")
+    return (addresses, index, source) if len(addresses) > 1 else None
+
+
+def by_tf_config(text):
+    """The hosts of TF_CONFIG, a chief first."""
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        kinds = [kind for kind in ("chief", "worker") if cluster.get(kind)]
+        if cluster.keys() - {"chief", "worker"} or (cluster and task.get("type") not in kinds):
+            raise InputError("TF_CONFIG: a cluster of chief and workers is run here, and the task is one of them")
+        before = len(cluster["chief"]) if task.get("type") == "worker" and "chief" in kinds else 0
+        addresses = [str(address) for kind in kinds for address in cluster[kind]]
+        return checked(addresses, before + int(task["index"]), "TF_CONFIG") if cluster else None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"TF_CONFIG: not a cluster and a task ({one_line(error)}); mend it, or unset it") from error
+
+
+def by_slurm():
+    """The tasks of a Slurm step."""
+    from src.cli.process import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow as tf
+
+    try:
+        port = PORTS[int(os.environ.get("SLURM_JOB_ID", 0)) % len(PORTS)]
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port, auto_set_gpu=False)
+        cluster, (_, index) = resolver.cluster_spec(), resolver.get_task_info()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"Slurm's variables name no cluster ({one_line(error)}); give the hosts as flags") from error
+    return checked(cluster.job_tasks("worker"), index, "Slurm")
+
+
+def join(args, alone=()):
+    """Meet the other hosts, if the flags or the environment name any: the hosts of this command from here on.
+
+    Args:
+        alone: the modes that run on one host.
+    """
+    found = find(args)
+    if found is None:
+        return
+    addresses, index, source = found
+    named = f"{source}: names {len(addresses)} hosts"
+    for mode in sorted(args.modes.intersection(alone)):
+        raise InputError(f"{named}, but --{mode} runs on one; start it there alone")
+    if len(args.modes) > 1:
+        raise InputError(f"{named}, and {' and '.join(f'--{m}' for m in sorted(args.modes))}; give a command for each")
+    here = meet(addresses, index, about(args), args.host_wait, leave_at_once, say)
+    hosts.use(here)
+    if here.first:
+        print(f"hosts: {', '.join(addresses)} ({source})", flush=True)
+    else:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # host 0 speaks for all
+
+
+def about(args):
+    """What has to be the same on all hosts, apart from what they read."""
+    flags = {f"--{name}": value for name, value in vars(args).items() if name not in LOCAL | {"given", "modes"}}
+    return {"the code": code()} | json.loads(json.dumps(flags))
+
+
+def code():
+    """A fingerprint of the code, and the versions of what computes."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256()
+    for path in sorted([*CLONE.glob("*.py"), *(CLONE / "src").rglob("*.py")]):
+        digest.update(path.read_bytes())
+    return f"{digest.hexdigest()[:12]} with TensorFlow {version('tensorflow')}, Keras {version('keras')}"
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def leave_at_once(line):
+    """End the process from any thread, for another host has gone: TensorFlow's operations may wait for it forever."""
+    from src.cli.process import Command, with_flags
+
+    Command.complain(with_flags(line))
+    os._exit(1)
