@@ -32,6 +32,7 @@ def main(argv=None):
     from src.weights.checkpoint import load_model
 
     strategy, prefix = flags.find_devices(args), flags.find_checkpoint(args)
+    flags.agree_on_checkpoint(prefix)
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)
     paths = draw(args, model, prefix, strategy)

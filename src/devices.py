@@ -51,7 +51,9 @@ def across_hosts(gpus, n_cpu):
         rpc_layer="grpc",
     )
     tf.get_logger().setLevel("ERROR")  # it warns of collective operations outside of functions, of which we do few
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    sums = tf.distribute.experimental.CommunicationImplementation.NCCL if gpus else None  # else GPUs' go through RPCs
+    options = tf.distribute.experimental.CommunicationOptions(**{"implementation": sums} if gpus else {})
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver, communication_options=options)
 
 
 @functools.cache

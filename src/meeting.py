@@ -114,7 +114,7 @@ class Guests:
         if kind != "hello" or not isinstance(index, int):
             return connection.close()
         link.host = index
-        name = f"host {index} ({connection.getpeername()[0]})"
+        name = f"host {index} ({connection.getpeername()[0].removeprefix('::ffff:')})"
         if theirs[0] != self.addresses or not 0 < index < len(self.addresses):
             lists = f"{one_line(','.join(map(str, theirs[0])))}, host 0 {','.join(self.addresses)}"
             self.refuse(f"`hosts`: {name} has the list {lists}; give all the same", link)

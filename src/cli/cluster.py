@@ -1,8 +1,10 @@
 """Several hosts, by flags, TF_CONFIG or Slurm: who belongs together, and what they have to have in common."""
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import sys
 
 from src import hosts
@@ -12,10 +14,11 @@ from src.meeting import meet
 
 FLAGS = {"hosts", "host_index", "host_wait"}
 LOCAL = {"hosts", "host_index", "save_dir", "data_path", "ckpt_path", "color_cluster_path", "json", "save_tokens"}
-LOCAL |= {"image", "train", "valid", "weights"}  # paths, which each host may have elsewhere; the contents are compared
+LOCAL |= {"image", "train", "valid"}  # paths, which each host may have elsewhere; the contents are compared
 DAYS = Number(float, 0.1, 7 * 24 * 3600, "a host that has not come in a week will not")
 PORTS = range(12000, 32000)  # where the tasks of a Slurm job listen, by its number
-SLURM = "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"
+SLURM = "PROCID", "STEP_NUM_TASKS", "STEP_NODELIST", "STEP_TASKS_PER_NODE", "JOB_ID"
+TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?(?:,|$)")
 
 
 def add_flags(group):
@@ -43,7 +46,7 @@ def find(args):
         return checked(args.hosts.split(","), args.host_index, "--hosts")
     if os.environ.get("TF_CONFIG"):
         return by_tf_config(os.environ["TF_CONFIG"])
-    if all(name in os.environ for name in SLURM) and os.environ["SLURM_STEP_NUM_TASKS"] != "1":
+    if all(f"SLURM_{name}" in os.environ for name in SLURM):
         return by_slurm()
     return None
 
@@ -75,19 +78,27 @@ def by_tf_config(text):
 
 
 def by_slurm():
-    """The tasks of a Slurm step."""
-    from src.cli.process import import_tensorflow
-
-    import_tensorflow()
-    import tensorflow as tf
-
+    """The tasks of a Slurm step, in blocks on its nodes. TensorFlow's resolver puts node 10 before node 9."""
+    names = {name: os.environ[f"SLURM_{name}"] for name in SLURM}
     try:
-        port = PORTS[int(os.environ.get("SLURM_JOB_ID", 0)) % len(PORTS)]
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port, auto_set_gpu=False)
-        cluster, (_, index) = resolver.cluster_spec(), resolver.get_task_info()
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"Slurm's variables name no cluster ({one_line(error)}); give the hosts as flags") from error
-    return checked(cluster.job_tasks("worker"), index, "Slurm")
+        tasks = [[int(n)] * int(times or 1) for n, times in TASKS.findall(names["STEP_TASKS_PER_NODE"])]
+        nodes, port = slurm_nodes(names["STEP_NODELIST"]), PORTS[int(names["JOB_ID"]) % len(PORTS)]
+        placed = zip(nodes, itertools.chain(*tasks), strict=True)
+        addresses = [f"{node}:{port + task}" for node, count in placed for task in range(count)]
+        return checked(addresses, int(names["PROCID"]), "Slurm")
+    except (ValueError, IndexError) as error:
+        raise InputError(f"Slurm's variables name no cluster ({one_line(names)}); name the hosts by `hosts`") from error
+
+
+def slurm_nodes(text):
+    """The names in a list of Slurm's, such as `a,b[1-2,07]`, in its order."""
+    found = []
+    for before, ranges, after in re.findall(r"([^,\[\]]+)(?:\[([\d,-]+)\])?([^,\[\]]*)(?:,|$)", text):
+        for part in ranges.split(",") if ranges else ():
+            low, _, high = part.partition("-")
+            found += [f"{before}{n:0{len(low)}}{after}" for n in range(int(low), int(high or low) + 1)]
+        found += [] if ranges else [before + after]
+    return found
 
 
 def join(args, alone=()):

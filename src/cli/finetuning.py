@@ -38,6 +38,7 @@ def starting_point(args):
     from src.weights import checkpoint
 
     start = flags.find_start(args)
+    flags.agree_on_checkpoint(start)
     hparams, _ = checkpoint.open_checkpoint(start, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
     check_expected(args, hparams, start)
     clusters = flags.load_palette(args, start, hparams.n_vocab)

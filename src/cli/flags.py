@@ -2,6 +2,7 @@
 
 import os
 
+from src import hosts
 from src.cli import cluster
 from src.cli.parser import at_most, natural, non_negative, positive, region, share
 from src.config import DOWNLOADS, MOST_PICTURES, InputError
@@ -80,6 +81,14 @@ def find_start(args):
         return checkpoint_prefix(args.ckpt_path)
     data = getattr(args, "data_path", None)
     return announced(default_checkpoint(DOWNLOADS, data and positions_of(data)))
+
+
+def agree_on_checkpoint(prefix):
+    """Raise InputError where hosts have different ones."""
+    from src.weights.checkpoint import fingerprint
+
+    if hosts.current().links:
+        hosts.current().agree(**{"the checkpoint": fingerprint(prefix)})
 
 
 def announced(prefix):

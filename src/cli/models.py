@@ -1,5 +1,7 @@
 """Which model run.py's flags mean: one that is there, checked against what they say of it, or a new one."""
 
+import dataclasses
+
 from src import hosts
 from src.cli import flags
 from src.config import SIZES, HParams, InputError
@@ -80,13 +82,12 @@ def check_masks(args, hparams):
 
 def load(args):
     """The model that the flags name, and its prefix."""
-    from src.weights.checkpoint import fingerprint, load_model, run_checkpoint
+    from src.weights.checkpoint import load_model, run_checkpoint
 
     if "save_dir" in args.given and not (args.modes & SAVING or run_checkpoint(args.save_dir)):
         raise InputError(f"`save_dir` {args.save_dir}: no trained run is there; name a checkpoint with `ckpt_path`")
     prefix = flags.find_checkpoint(args)
-    if hosts.current().links:
-        hosts.current().agree(**{"the checkpoint": fingerprint(prefix)})
+    flags.agree_on_checkpoint(prefix)
     model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     check_expected(args, model.hparams, prefix)
     return model, prefix
@@ -113,8 +114,10 @@ def planned(args):
         hparams = new_hparams(args, len(load_clusters(palette)))
         check_masks(args, hparams)
         check_new(hparams)
+        hosts.current().agree(**{"the model": dataclasses.asdict(hparams)})  # its palette is compared with the data
         return hparams, load_clusters(palette, hparams.n_vocab), None
     prefix = checkpoint.checkpoint_prefix(args.ckpt_path)
+    flags.agree_on_checkpoint(prefix)
     hparams, _ = checkpoint.open_checkpoint(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args))
     check_expected(args, hparams, prefix)
     return hparams, flags.load_palette(args, prefix, hparams.n_vocab), prefix
