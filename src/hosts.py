@@ -69,6 +69,7 @@ class Link:
         """The next value that the other host gives."""
         value = self.received.get()
         if isinstance(value, Disagreement):
+            self.received.put(value)  # for whoever asks again
             raise value
         return value
 

@@ -162,27 +162,35 @@ def complaint(error):
     if isinstance(error, MemoryError) or (tf and isinstance(error, tf.errors.ResourceExhaustedError)):
         reason = one_line(getattr(error, "message", None) or str(error) or "no more is to be had", 200)
         return f"not enough memory ({reason}); take fewer images at a time, or a smaller model"
-    if tf and isinstance(error, tf.errors.OpError) and hosts.current().links:
+    if hosts.current().links and isinstance(error, lost_contact(tf)):
         hosts.current().verdict()  # as a rule that is the end of this process
         return f"lost contact with another host ({one_line(error.message)}); {hosts.AGAIN}"
     return None
 
 
-class Command:
-    """The command that runs: its name, and that it complains once, of whatever thread."""
+def lost_contact(tf):
+    """The errors of TensorFlow's operations behind which another host may have gone."""
+    errors = tf.errors
+    return errors.UnavailableError, errors.DeadlineExceededError, errors.AbortedError, errors.CancelledError
 
-    name, complaining = "", threading.Lock()
+
+class Command:
+    """The command that runs: its name, and whether it has said why it ends, which it does once, in whatever thread."""
+
+    name, ended, lock = "", False, threading.Lock()
 
     @classmethod
     def begin(cls, main):
-        cls.name, cls.complaining = Path(main.__code__.co_filename).name, threading.Lock()
+        cls.name, cls.ended = Path(main.__code__.co_filename).name, False
 
     @classmethod
     def complain(cls, line):
-        """Print a line for what has ended the command, below any bar, unless that has been done."""
-        if cls.complaining.acquire(blocking=False):
-            close_bars()
-            print(f"{cls.name}: {line}", file=sys.stderr, flush=True)
+        """Print a line for what has ended the command, below any bar; it stands there when this returns."""
+        with cls.lock:
+            if not cls.ended:
+                close_bars()
+                print(f"{cls.name}: {line}", file=sys.stderr, flush=True)
+            cls.ended = True
 
 
 def run(main, argv=None):

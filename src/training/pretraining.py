@@ -257,7 +257,10 @@ def pretrain(
 
 def is_missing(prefix: Path) -> bool:
     """Whether the checkpoint of a run is this host's to write: not there yet, or damaged since."""
+    if not hosts.current().first:
+        return False
     try:
-        return hosts.current().first and not open_checkpoint(prefix)
+        open_checkpoint(prefix)
     except InputError:
         return True
+    return False

@@ -290,14 +290,17 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
             count(tmp_path, 5, **change)
 
 
-def test_ctrl_c_keeps_the_state_and_says_where_it_goes_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_state_and_says_where_it_goes_on(tmp_path, number):
+    before = signal.getsignal(number)
+
     def report(step, figures):
         if step == 10:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
-    with pytest.raises(KeyboardInterrupt, match=r"goes on from step 10 in"):
+    with pytest.raises(KeyboardInterrupt, match=r"goes on from step 10 in") as stopped:
         count(tmp_path, 40, report=report)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert stopped.value.number == number and signal.getsignal(number) is before
     assert RunFolder(tmp_path, {"recipe": {"steps": 40}}).restore(weight=tf.Variable(0.0)) == 10
     assert count(tmp_path, 40)[2] == 40
 
