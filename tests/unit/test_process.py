@@ -1,10 +1,15 @@
 """What surrounds a command's work."""
 
+import io
 import resource
 import sys
+import threading
+import time
 
 import pytest
 import tensorflow as tf
+
+from src.cli.process import Command
 
 
 def pages_after(n):
@@ -18,3 +23,22 @@ def pages_after(n):
 def test_the_memory_of_a_tensor_is_used_again():
     before = pages_after(20)  # now and then one finds no room among what is kept
     assert pages_after(20) - before < 0.5 * 20 * (64 << 20) / resource.getpagesize()
+
+
+class Slow(io.StringIO):
+    """A terminal that takes its time."""
+
+    def write(self, text):
+        time.sleep(0.1)
+        return super().write(text)
+
+
+def test_two_threads_complain_once_and_neither_goes_on_before_the_line_stands_there(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Slow())
+    Command.begin(test_the_memory_of_a_tensor_is_used_again)
+    first = threading.Thread(target=Command.complain, args=["host 1 has gone"])
+    first.start()
+    time.sleep(0.05)
+    Command.complain("host 1 has gone, too")
+    assert sys.stderr.getvalue() == "test_process.py: host 1 has gone\n"
+    first.join()
