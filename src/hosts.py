@@ -59,11 +59,27 @@ class Link:
         line = self.file.readline(HEAD)
         if not line:
             raise ConnectionError("its connection was closed")
-        kind, value, size = json.loads(line)
-        payload = self.file.read(size)
+        try:
+            kind, value, size = json.loads(line)
+            payload = self.file.read(size)
+        except (TypeError, RecursionError, MemoryError, OverflowError) as error:
+            raise ValueError(f"no message: {one_line(error)}") from error
         if len(payload) < size:
             raise ConnectionError("its connection was closed")
         return kind, value, payload
+
+    def give(self, *message, payload=b""):
+        """Send it, or raise the Disagreement that says why the other host takes no more."""
+        try:
+            self.send(*message, payload=payload)
+        except OSError:
+            while True:  # what it has sent before its end no longer matters
+                self.next()
+
+    def cut(self):
+        """End it, also for whoever is sending."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def next(self):
         """The next value that the other host gives."""
@@ -94,11 +110,12 @@ class Hosts:
         self.index, self.addresses, self.links, self.ended = index, tuple(addresses), list(links), ended
         self.count, self.first = len(self.addresses), index == 0
         self.over = threading.Event()  # nobody's loss counts any more
+        self.losing = threading.Lock()
         for link in self.links:
             link.connection.settimeout(SILENCE)
             threading.Thread(target=self.listen, args=(link,), daemon=True).start()
-        if self.links:
-            threading.Thread(target=self.beat, daemon=True).start()
+        for link in self.links:
+            threading.Thread(target=self.beat, args=(link,), daemon=True).start()
 
     def name(self, index: int) -> str:
         return f"host {index} ({self.addresses[index]})"
@@ -112,9 +129,9 @@ class Hosts:
         if self.first:
             values = json.loads(json.dumps([value, *(link.next() for link in self.links)]))
             for link in self.links:
-                link.send("value", values)
+                link.give("value", values)
             return values
-        self.links[0].send("value", value)
+        self.links[0].give("value", value)
         return self.links[0].next()
 
     def of_first(self, value: Any) -> Any:
@@ -126,7 +143,7 @@ class Hosts:
         if not self.first:
             return np.frombuffer(self.links[0].next(), array.dtype).reshape(array.shape)
         for link in self.links:
-            link.send("bytes", payload=memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+            link.give("bytes", payload=memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
         return array
 
     def divided(self, items: Sequence, work: Callable[[Any], Any]) -> list:
@@ -171,13 +188,12 @@ class Hosts:
         self.over.wait(SILENCE + GREETING)
         time.sleep(GREETING)
 
-    def beat(self):
-        """Give signs of life, for as long as the process lasts."""
+    def beat(self, link):
+        """Give one other host signs of life, which none of the others can hold up, for as long as the process lasts."""
         while True:
             time.sleep(BEAT)
-            for link in self.links:
-                with contextlib.suppress(OSError):  # a loss is the listener's to notice
-                    link.send("beat")
+            with contextlib.suppress(OSError):  # a loss is the listener's to notice
+                link.send("beat")
 
     def listen(self, link):
         """Hear one other host, until it has left or is lost."""
@@ -192,15 +208,19 @@ class Hosts:
                     link.left = True
                     return
         except TimeoutError:
-            self.lose(link, f"{self.name(link.host)} has given no sign of life for {SILENCE:.0f} s; {AGAIN}")
-        except (OSError, ValueError, TypeError) as error:
-            self.lose(link, f"{self.name(link.host)} has gone ({one_line(error)}); {AGAIN}")
+            reason = f"given no sign of life for {SILENCE:.0f} s"
+        except (OSError, ValueError) as error:
+            reason = f"gone ({one_line(error)})"
+        link.cut()
+        self.lose(link, f"{self.name(link.host)} has {reason}; {AGAIN}")
 
     def lose(self, link, line):
         """Without this host there is no going on: tell the others, and whoever waits for it."""
         link.left = True
-        if self.over.is_set():
-            return
+        with self.losing:
+            if self.over.is_set():
+                return
+            self.over.set()
         self.fail(line)
         for each in self.links:
             each.received.put(Disagreement(line))
@@ -210,7 +230,7 @@ class Hosts:
 def difference(a: Any, b: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """(name, value, other value) of what differs first between two pieces of plain data."""
     if isinstance(a, dict) and isinstance(b, dict):
-        pairs = ((key, a.get(key), b.get(key)) for key in [*a, *(b.keys() - a.keys())])
+        pairs = ((key, a.get(key), b.get(key)) for key in [*a, *sorted(b.keys() - a.keys())])
         return next((found for key, x, y in pairs if (found := difference(x, y, key))), None)
     return None if a == b else (name, a, b)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +34,8 @@ def meet(
     Raises:
         InputError: this host's port is in use, another host does not come, or is of another kind.
     """
-    port_of(addresses[0])
+    for address in addresses:
+        port_of(address)
     with listener(addresses, index) as listening:
         if index == 0:
             links = Guests(addresses, about, waiting).receive(listening, time.monotonic() + wait)
@@ -99,26 +101,32 @@ class Guests:
                 self.waiting(f"waiting for {', '.join(self.missing())}")
                 said = True
         for link in self.links.values():
-            link.send("go")
+            with contextlib.suppress(OSError):  # whoever has gone is named to all by its listener
+                link.send("go")
         return [self.links[index] for index in sorted(self.links)]
 
     def hear(self, connection):
         """Take in one who has connected, if it says that it is a host."""
         connection.settimeout(GREETING)
         link = Link(0, connection)
+        late = threading.Timer(GREETING, link.cut)
+        late.start()
         try:
             kind, hello, _ = link.receive()
-            theirs, index = (hello["addresses"], hello["about"]), hello["index"]
+            theirs, index = (list(hello["addresses"]), hello["about"]), hello["index"]
+            peer = connection.getpeername()[0].removeprefix("::ffff:")
         except (OSError, ValueError, TypeError, KeyError):
             return connection.close()  # some other program
+        finally:
+            late.cancel()
         if kind != "hello" or not isinstance(index, int):
             return connection.close()
         link.host = index
-        name = f"host {index} ({connection.getpeername()[0].removeprefix('::ffff:')})"
+        name = f"host {index} ({peer})"
         if theirs[0] != self.addresses or not 0 < index < len(self.addresses):
             lists = f"{one_line(','.join(map(str, theirs[0])))}, host 0 {','.join(self.addresses)}"
             self.refuse(f"`hosts`: {name} has the list {lists}; give all the same", link)
-        if index in self.links:
+        if index in self.links and not gone(self.links[index].connection):
             self.refuse(f"`host_index` {index}: was given to two hosts; give each its own", link)
         if found := difference(self.about, theirs[1]):
             what, ours, other = (one_line(part, 60) for part in found)
@@ -133,6 +141,19 @@ class Guests:
         raise Disagreement(line)
 
 
+def gone(connection):
+    """Whether the other side has ended a connection, over which it has nothing to say yet."""
+    try:
+        connection.setblocking(False)
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(GREETING)
+
+
 def greet(addresses, index, about, wait, waiting):
     """The connection to host 0, when all hosts are there."""
     begun, reason, said = time.monotonic(), "no answer", False
@@ -143,6 +164,8 @@ def greet(addresses, index, about, wait, waiting):
             link = Link(0, connection)
             link.send("hello", {"index": index, "addresses": list(addresses), "about": about})
             kind, line, _ = link.receive()
+            if kind not in ("go", "failed"):
+                raise ValueError("another program answers")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         else:

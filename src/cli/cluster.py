@@ -9,6 +9,7 @@ import sys
 
 from src import hosts
 from src.cli.parser import Number
+from src.cli.process import Command, import_tensorflow, with_flags
 from src.config import CLONE, InputError, one_line
 from src.meeting import meet
 
@@ -68,10 +69,17 @@ def by_tf_config(text):
         kinds = [kind for kind in ("chief", "worker") if cluster.get(kind)]
         if cluster.keys() - {"chief", "worker"} or (cluster and task.get("type") not in kinds):
             raise InputError("TF_CONFIG: a cluster of chief and workers is run here, and the task is one of them")
-        before = len(cluster["chief"]) if task.get("type") == "worker" and "chief" in kinds else 0
+        if not cluster:
+            return None
+        if not all(isinstance(cluster[kind], list) for kind in kinds):
+            raise TypeError("the addresses of a kind are a list")
         addresses = [str(address) for kind in kinds for address in cluster[kind]]
-        return checked(addresses, before + int(task["index"]), "TF_CONFIG") if cluster else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        index, own = int(task["index"]), len(cluster[task["type"]])
+        if not 0 <= index < own:
+            raise InputError(f"TF_CONFIG: {task['type']} {index} of {own}, which are numbered from 0")
+        before = len(cluster["chief"]) if task["type"] == "worker" and "chief" in kinds else 0
+        return checked(addresses, before + index, "TF_CONFIG")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"TF_CONFIG: not a cluster and a task ({one_line(error)}); mend it, or unset it") from error
@@ -84,10 +92,13 @@ def by_slurm():
         tasks = [[int(n)] * int(times or 1) for n, times in TASKS.findall(names["STEP_TASKS_PER_NODE"])]
         nodes, port = slurm_nodes(names["STEP_NODELIST"]), PORTS[int(names["JOB_ID"]) % len(PORTS)]
         placed = zip(nodes, itertools.chain(*tasks), strict=True)
-        addresses = [f"{node}:{port + task}" for node, count in placed for task in range(count)]
-        return checked(addresses, int(names["PROCID"]), "Slurm")
+        addresses = [f"{node}:{port + task}" for node, many in placed for task in range(many)]
+        index, count = int(names["PROCID"]), int(names["STEP_NUM_TASKS"])
+        if len(addresses) != count:
+            raise ValueError("not all tasks are placed")
     except (ValueError, IndexError) as error:
         raise InputError(f"Slurm's variables name no cluster ({one_line(names)}); name the hosts by `hosts`") from error
+    return checked(addresses, index, "Slurm")
 
 
 def slurm_nodes(text):
@@ -116,6 +127,7 @@ def join(args, alone=()):
         raise InputError(f"{named}, but --{mode} runs on one; start it there alone")
     if len(args.modes) > 1:
         raise InputError(f"{named}, and {' and '.join(f'--{m}' for m in sorted(args.modes))}; give a command for each")
+    import_tensorflow()  # before a host can be lost, for it hides the standard error
     here = meet(addresses, index, about(args), args.host_wait, leave_at_once, say)
     hosts.use(here)
     if here.first:
@@ -146,7 +158,5 @@ def say(line):
 
 def leave_at_once(line):
     """End the process from any thread, for another host has gone: TensorFlow's operations may wait for it forever."""
-    from src.cli.process import Command, with_flags
-
     Command.complain(with_flags(line))
     os._exit(1)
