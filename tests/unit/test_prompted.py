@@ -1,0 +1,447 @@
+"""The prompt-guided network against plain NumPy, its sizes, how far it sees, and that it hears its prompt."""
+
+import functools
+import itertools
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.config import InputError
+from src.superres import composition
+from src.superres.batch_norm import BatchNormalization
+from src.superres.composition import Prompt
+from src.superres.network import Layers
+from src.superres.prompted import SKIPS, Bicubic, Prompted, Told, enlarged, residual
+from src.superres.upscaler import Upscaler
+from tests.conftest import photo
+
+RNG = np.random.default_rng(0)
+MAPS, TEXT = 3, 5  # of a small network
+
+
+def numbers(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def randomised(net):
+    """The network with no weight at its start, so that nothing can hide."""
+    rng = np.random.default_rng(1)
+    for w in net.weights:
+        low, high = (0.5, 1.5) if "variance" in w.path else (-0.4, 0.4)
+        w.assign(rng.uniform(low, high, w.shape) + ("gamma" in w.path))
+    return net
+
+
+@functools.cache  # nothing trains these
+def small(skip="attention", **options):
+    return randomised(Prompted(skip, maps=MAPS, text=TEXT, **options))
+
+
+def make_batch(n=2, h=6, w=8, t=4):
+    """(images, tokens, mask): the first prompt has one token less than the others."""
+    mask = np.ones([n, t], np.float32)
+    mask[0, -1] = 0
+    return RNG.random([n, h, w, 3], np.float32), numbers(n, t, TEXT), mask
+
+
+# In NumPy, in float64.
+
+
+def conv(x, kernel, bias, stride=1):
+    """A padded convolution, as zeros had stood around x."""
+    (_, h, w, _), n = x.shape, len(kernel)
+    before = (n - stride) // 2
+    x = np.pad(x, [(0, 0), (before, n), (before, n), (0, 0)])
+    rows, columns = range(0, h, stride), range(0, w, stride)
+    parts = [[np.tensordot(x[:, i : i + n, j : j + n], kernel, 3) for j in columns] for i in rows]
+    return np.stack([np.stack(row, axis=1) for row in parts], axis=1) + bias
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def shuffle(x, r):
+    """depth_to_space, pixel by pixel."""
+    b, h, w, c = x.shape
+    out = np.empty([b, h * r, w * r, c // r**2])
+    for i, j in itertools.product(range(r), range(r)):
+        first = (i * r + j) * out.shape[-1]
+        out[:, i::r, j::r] = x[..., first : first + out.shape[-1]]
+    return out
+
+
+def norm(x):
+    return np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+class Reference:
+    """The parts of a network in NumPy, each of which takes the weights of layers in the order of their making."""
+
+    def __init__(self, net, strength=1.0):
+        def made(layer):
+            return int((re.findall(r"_(\d+)$", layer.name) or [0])[0])
+
+        self.s, self.weights = strength, {}
+        for kind in (keras.layers.Conv2D, keras.layers.Dense, BatchNormalization, composition.GatedSum):
+            found = sorted((x for x in net.layers if type(x) is kind), key=made)
+            self.weights[kind] = iter([[w.astype(np.float64) for w in layer.get_weights()] for layer in found])
+
+    def take(self, kind):
+        return next(self.weights[kind])
+
+    def conv(self, x, **options):
+        return conv(x, *self.take(keras.layers.Conv2D), **options)
+
+    def dense(self, x):
+        kernel, *bias = self.take(keras.layers.Dense)
+        return x @ kernel + sum(bias)
+
+    def residual(self, x):
+        return x + self.conv(relu(self.conv(x)))
+
+    def enlarged(self, x, r):
+        return shuffle(self.conv(x), r)
+
+    def over_space(self, vector, x):
+        return np.ones([*x.shape[:3], 1]) * vector[:, None, None]
+
+    def inner(self, z):
+        gamma, beta, mean, variance = self.take(BatchNormalization)
+        z = gamma * (z - mean) / np.sqrt(variance + 1e-3) + beta
+        return relu(self.conv(relu(z)))
+
+    def tirg(self, x, vector):
+        z = np.concatenate([x, self.over_space(vector, x)], axis=-1)
+        of_gate, of_residual = self.inner(z), self.inner(z)
+        gate, r = self.conv(of_gate), self.conv(of_residual)
+        w_g, w_r = self.take(composition.GatedSum)
+        f = w_g / (1 + np.exp(-gate)) * x + w_r * r
+        return (1 - self.s) * x + self.s * f
+
+    def fusion(self, x, vector, composed):
+        return self.conv(np.concatenate([x, self.s * self.over_space(vector, x), composed], axis=-1))
+
+    def attended(self, x, tokens, mask):
+        """Each place by itself, tokens that are masked left out."""
+        queries, keys, values = self.conv(x), self.dense(tokens), self.dense(tokens)
+        out = np.empty_like(x)
+        for b, i, j in np.ndindex(x.shape[:3]):
+            real = mask[b] > 0
+            weights = np.exp(keys[b, real] @ queries[b, i, j] / np.sqrt(queries.shape[-1]))
+            scale, shift = np.split(weights / weights.sum() @ values[b, real], 2)
+            out[b, i, j] = x[b, i, j] * (1 + self.s * scale) + self.s * shift
+        return out
+
+    def network(self, skip, images, tokens, mask):
+        """All nine blocks, for images of even size: what is added to the bicubically enlarged ones."""
+        mean = (tokens * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+        vector = self.dense(np.sqrt(TEXT) * mean / norm(mean))
+        tokens = np.sqrt(TEXT) * tokens / norm(tokens)
+        one = self.residual(self.conv(2.0 * images - 1))
+        two = self.residual(self.conv(one, stride=2))
+        three = self.residual(two)
+        four = self.tirg(three, vector)
+        six = self.residual(self.fusion(three, vector, four))
+        to_7, to_8, to_9 = 0, 0, 0
+        if skip == "attention":
+            to_8, to_7, edited = (self.attended(x, tokens, mask) for x in (one, three, six))
+            to_9 = self.enlarged(edited, 4)
+        elif skip != "none":
+            to_9 = self.enlarged(*{"first": (one, 2), "sixth": (six, 4)}[skip])
+        seven = self.residual(self.enlarged(six + to_7, 2))
+        eight = self.enlarged(seven + to_8, 2)
+        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2)
+
+
+def close(a, b):
+    """Equal but for what float32 loses."""
+    assert np.shape(a) == np.shape(b)
+    assert np.abs(a - b).max() < 2e-5 * max(1, np.abs(b).max())
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+@pytest.mark.parametrize("skip", SKIPS)
+def test_the_network_is_numpys(skip, strength):
+    net, (images, tokens, mask) = small(skip), make_batch()
+    out = net([images, tokens, mask, np.full([2], strength, np.float32)])
+    close(out - Bicubic()(images), Reference(net, strength).network(skip, images, tokens, mask))
+
+
+def one_block(block, *shapes):
+    """A model of inputs of these shapes and a `block` that makes layers, with weights at random."""
+    inputs = [keras.Input(shape) for shape in shapes]
+    return randomised(keras.Model(inputs, block(Layers(0, "float32"), *inputs)))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.3, 0.0])
+def test_tirg_is_its_formula(strength):
+    """f = w_g * sigmoid(gate(z)) * x + w_r * residual(z), z being x and the text at every place."""
+
+    def block(make, x, vector, strength):
+        return composition.tirg(make, x, Prompt(vector, None, None, strength))
+
+    net = one_block(block, [4, 5, MAPS], [TEXT], [])
+    x, vector = numbers(2, 4, 5, MAPS), numbers(2, TEXT)
+    made = net([x, vector, np.full([2], strength, np.float32)])
+    close(made, Reference(net, strength).tirg(x, vector))
+    assert strength or (made == x).numpy().all()
+
+
+def test_tirgs_weights_start_at_1_and_10():
+    (layer,) = (layer for layer in Prompted(maps=1, text=1).layers if isinstance(layer, composition.GatedSum))
+    assert [w.numpy() for w in layer.trainable_weights] == [1, 10]
+
+
+def test_fusion_is_numpys():
+    def block(make, x, vector, strength, composed):
+        return composition.fusion(make, x, Prompt(vector, None, None, strength), composed)
+
+    net = one_block(block, [4, 5, MAPS], [TEXT], [], [4, 5, MAPS])
+    x, vector, composed = numbers(2, 4, 5, MAPS), numbers(2, TEXT), numbers(2, 4, 5, MAPS)
+    made = net([x, vector, np.float32([0.3, 0.3]), composed])
+    assert made.shape == x.shape
+    close(made, Reference(net, 0.3).fusion(x, vector, composed))
+
+
+def test_an_attention_skip_is_numpys():
+    def block(make, x, tokens, mask, strength):
+        return composition.attended(make, x, Prompt(None, tokens, mask, strength))
+
+    net = one_block(block, [4, 5, MAPS], [6, TEXT], [6], [])
+    x, tokens, mask = numbers(2, 4, 5, MAPS), numbers(2, 6, TEXT), np.float32([[1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]])
+    close(net([x, tokens, mask, np.float32([0.7, 0.7])]), Reference(net, 0.7).attended(x, tokens, mask))
+
+
+def test_residual_and_sub_pixel_blocks_are_numpys():
+    x = numbers(2, 4, 5, MAPS)
+    net = one_block(residual, [4, 5, MAPS])
+    close(net([x]), Reference(net).residual(x))
+    net = one_block(lambda make, x: enlarged(make, x, 2, 4), [4, 5, MAPS])
+    assert net([x]).shape == (2, 16, 20, 2)
+    close(net([x]), Reference(net).enlarged(x, 4))
+
+
+def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width():
+    tokens, mask = numbers(3, 4, 9), np.float32([[1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
+    made = composition.PromptVector()([tokens, mask])
+    means = np.stack([tokens[0, [0, 1, 3]].mean(axis=0), tokens[1, 2]])
+    close(made[:2], 3 * means / norm(means))
+    assert not made[2].numpy().any()
+    made = composition.TokenVectors()([tokens, mask])
+    close(norm(made)[..., 0], 3 * mask)
+    close(made[0, 3], 3 * tokens[0, 3] / norm(tokens[0, 3]))
+
+
+@pytest.mark.parametrize("h, w", [(9, 12), (1, 1), (2, 7)])
+def test_bicubic_is_tensorflows_and_has_no_frame(h, w):
+    x = RNG.random([2, h, w, 3], np.float32)
+    made = Bicubic()(x)
+    assert made.shape == (2, 4 * h, 4 * w, 3)
+    np.testing.assert_allclose(
+        made[:, 8:-8, 8:-8], tf.image.resize(x, [4 * h, 4 * w], "bicubic")[:, 8:-8, 8:-8], atol=1e-6
+    )
+    np.testing.assert_allclose(Bicubic()(np.full_like(x, 0.3)), 0.3, atol=1e-6)
+
+
+COUNTS = {"none": 2_637_774, "first": 2_654_414, "sixth": 2_769_870, "attention": 3_110_670}
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_parameters_are_pinned_and_a_new_network_is_nearly_bicubic(skip):
+    net, low = Prompted(skip), photo(24, 30)[None] / np.float32(255)
+    assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 3_500_000
+    assert 4 * net.count_params() < 15e6
+    base = Bicubic()(low)
+    assert 1e-4 < np.abs(net(low) - base).mean() < 0.01
+    prompt = numbers(1, 4, 384), np.ones([1, 4], np.float32)
+    assert np.abs(net([low, *prompt]) - base).mean() < 0.05
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_no_strength_is_no_prompt(skip):
+    """Bit for bit, example by example; and a prompt without tokens is none."""
+    net, (images, tokens, mask) = small(skip), make_batch(3, 5, 7)
+    images = np.repeat(images[:1], 3, axis=0)
+    plain = net(images).numpy()
+    none = net([images, tokens, mask, np.zeros([3], np.float32)]).numpy()
+    np.testing.assert_array_equal(none, plain)
+    np.testing.assert_array_equal(net([images, tokens, 0 * mask]), plain)
+    mixed = net([images, tokens, mask, np.float32([0, 0.5, 1])]).numpy()
+    np.testing.assert_array_equal(mixed[0], plain[0])
+    heard = [np.abs(mixed[i] - plain[i]).mean() for i in (1, 2)]
+    assert min(heard) > 0.01
+    np.testing.assert_array_equal(net([images, tokens, mask])[2], mixed[2])  # as strong as can be by default
+
+
+@pytest.mark.parametrize("skip", ["none", "attention"])
+def test_masked_tokens_change_nothing(skip):
+    net, (images, tokens, mask) = small(skip), make_batch()
+    before = net([images, tokens, mask]).numpy()
+    for other in (1e3, np.nan):
+        tokens[0, -1] = other
+        np.testing.assert_array_equal(net([images, tokens, mask]), before)
+    longer = np.pad(tokens, [(0, 0), (0, 3), (0, 0)]), np.pad(mask, [(0, 0), (0, 3)])
+    np.testing.assert_allclose(net([images, *longer]), before, atol=1e-5 * np.abs(before).max())
+    mask[0, 0] = 0
+    assert np.abs(net([images, tokens, mask])[0] - before[0]).mean() > 1e-3
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("h, w", [(1, 1), (1, 6), (5, 3), (7, 4)])
+def test_odd_sizes_are_made_even(skip, h, w):
+    net, (images, *prompt) = small(skip), make_batch(2, h, w)
+    made = net([images, *prompt])
+    assert made.shape == (2, 4 * h, 4 * w, 3)
+    even = np.pad(images, [(0, 0), (0, h % 2), (0, w % 2), (0, 0)], mode="edge")
+    np.testing.assert_array_equal(made, net([even, *prompt])[:, : 4 * h, : 4 * w])
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("place", [40, 41])
+def test_how_far_a_pixel_sees(skip, place):
+    """Exactly 27 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
+    net, images = small(skip), tf.constant(RNG.random([1, 82, 82, 3], np.float32))
+    prompt = numbers(1, 3, TEXT), np.ones([1, 3], np.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        made = net([images, *prompt])[:, 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
+        aim = tf.reduce_sum(made**2)
+    rows, columns = np.nonzero(tape.gradient(aim, images)[0].numpy().any(axis=-1))
+    reach = (rows.min() - place, rows.max() - place, columns.min() - place, columns.max() - place)
+    assert reach == ((-26, 27) * 2 if place % 2 == 0 else (-27, 26) * 2)
+    assert max(map(abs, reach)) < net.context and 2 * 27 + 1 < 64
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_tile_equals_the_whole_inside_its_margin(skip):
+    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), Prompted.context
+    image = photo(95, 90)[None] / np.float32(255)
+    whole, tile = net([image, *prompt]).numpy(), net([image[:, 14:83, 20:81], *prompt]).numpy()
+    inside = whole[:, 4 * (14 + m) : 4 * (83 - m), 4 * (20 + m) : 4 * (81 - m)]
+    np.testing.assert_allclose(tile[:, 4 * m : -4 * m, 4 * m : -4 * m], inside, atol=1e-5 * np.abs(whole).max())
+
+
+def test_one_prompt_for_whole_images():
+    net, tokens, mask = Prompted(maps=MAPS, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    told, images = Told(net, tokens, mask, 0.5), photo(20, 34)[None].repeat(2, axis=0)
+    low = images / np.float32(255)
+    np.testing.assert_array_equal(told(low), net([low, tokens[None].repeat(2, 0), mask[None].repeat(2, 0), [0.5, 0.5]]))
+    upscaler = Upscaler(told)
+    whole = upscaler(images)
+    assert whole.shape == (2, 80, 136, 3) and (whole != Upscaler(net)(images)).any()
+    np.testing.assert_array_equal(Upscaler(Told(net, tokens, mask, 0.0))(images), Upscaler(net)(images))
+    upscaler.tile = 16
+    np.testing.assert_allclose(upscaler(images).astype(int), whole, atol=1)
+
+
+def test_mistakes():
+    net, tokens, mask = Prompted(maps=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    for wrong, message in (
+        (lambda: Prompted("second"), r"`skip` is 'second', expected 'none' or 'first' or 'sixth' or 'attention'"),
+        (lambda: Prompted(maps=0), r"`maps` is 0, expected an integer in 1\.\.128"),
+        (lambda: Prompted(text=4096), r"`text` is 4096, expected"),
+        (lambda: Told(net, tokens, mask, 1.5), r"`strength` is 1\.5, expected a number in 0\.\.1"),
+        (lambda: Told(net, tokens, mask, float("nan")), "`strength` is"),
+        (
+            lambda: Told(net, numbers(3, 7), mask),
+            r"`text` gives embeddings \[3, 7\], expected \[3, 5\]; use the encoder",
+        ),
+        (lambda: Told(net, tokens, mask[:2]), r"`text` gives embeddings \[3, 5\], expected \[2, 5\]"),
+    ):
+        with pytest.raises(InputError, match=message):
+            wrong()
+
+
+def squared_error(net, batch, target):
+    return tf.reduce_mean((net(batch, training=True) - target) ** 2)
+
+
+def gradients_of(net, batch, target):
+    with tf.GradientTape() as tape:
+        loss = squared_error(net, batch, target)
+    return loss, tape.gradient(loss, net.trainable_variables)
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_step_lowers_the_loss_and_moves_all_that_it_depends_on(skip):
+    net, (images, tokens, mask) = Prompted(skip, maps=8, text=TEXT), make_batch(4, 5, 6)
+    target, optimizer = RNG.random([4, 20, 24, 3], np.float32), keras.optimizers.Adam(0.001)
+    before = [v.numpy() for v in net.trainable_variables]
+    loss, gradients = gradients_of(net, [images, tokens, mask], target)
+    assert all(np.abs(g).max() > 1e-8 for g in gradients)  # an untrained one could be moved by rounding alone
+    optimizer.apply(gradients, net.trainable_variables)
+    assert all((old != new).any() for old, new in zip(before, [v.numpy() for v in net.trainable_variables]))
+    assert squared_error(net, [images, tokens, mask], target) < loss
+
+
+@pytest.mark.parametrize("skip, of_text", [("none", 16), ("attention", 16 + 3 * 5)])
+def test_without_prompts_only_the_rest_learns(skip, of_text):
+    """Not kernel and bias of the text; TIRG's two BNs, four convolutions, two weights; five weights of an attention."""
+    net, (images, tokens, mask) = Prompted(skip, maps=8, text=TEXT), make_batch(4, 5, 6)
+    batch = [images, tokens, mask, np.zeros([4], np.float32)]
+    _, gradients = gradients_of(net, batch, RNG.random([4, 20, 24, 3], np.float32))
+    assert sum(not np.any(g) for g in gradients) == of_text
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_keras_files(skip, tmp_path):
+    net, batch = small(skip, seed=7, name="words"), make_batch()
+    net.save(tmp_path / "net.keras")
+    again = keras.models.load_model(tmp_path / "net.keras", compile=False, safe_mode=True)
+    assert type(again) is Prompted and again.get_config() == net.get_config()
+    assert (again.skip, again.maps, again.text, again.seed, again.name) == (skip, MAPS, TEXT, 7, "words")
+    np.testing.assert_array_equal(again(batch), net(batch))
+    np.testing.assert_array_equal(net.copy_with(seed=1)(batch), net(batch))
+    assert net.architecture() == {"skip": skip, "maps": MAPS, "text": TEXT}
+
+
+def test_weights_follow_from_the_seed_alone():
+    first, _, again, other = (
+        Prompted(maps=MAPS, text=TEXT),
+        tf.random.uniform([3]),
+        Prompted(maps=MAPS, text=TEXT),
+        Prompted(maps=MAPS, text=TEXT, seed=1),
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights()))
+    kernels = [i for i, w in enumerate(first.weights) if w.path.endswith("kernel")]
+    assert all((first.get_weights()[i] != other.get_weights()[i]).any() for i in kernels)
+
+
+def test_mixed_precision_gives_pixels_in_float32():
+    net, batch = Prompted(maps=8, text=TEXT), make_batch()
+    half = net.copy_with(dtype="mixed_bfloat16")
+    assert half(batch).dtype == tf.float32 and half.precision == "mixed_bfloat16"
+    assert 0 < np.abs(half(batch) - net(batch)).max() < 0.02
+
+
+def test_the_prompt_is_heard():
+    """Before training two prompts give two pictures; after it each gives what it was trained to, on other images."""
+    net, (_, tokens, mask) = Prompted("attention", maps=8, text=TEXT), make_batch(2)
+    optimizer = keras.optimizers.Adam(0.003)
+
+    def images(seed):
+        return np.stack([photo(8, 8, seed + i) for i in range(4)]) / np.float32(255)
+
+    def inverted_or_dark(high):
+        return tf.where(np.reshape([True, False] * 2, [4, 1, 1, 1]), 1 - high, high / 2)
+
+    @tf.function
+    def update(batch, target):
+        loss, gradients = gradients_of(net, batch, target)
+        optimizer.apply(gradients, net.trainable_variables)
+        return loss
+
+    optimizer.build(net.trainable_variables)
+    prompt, swapped = ([x[order] for x in (tokens, mask)] for order in ([0, 1] * 2, [1, 0] * 2))
+    unseen = images(1000)
+    assert np.abs(net([unseen, *prompt]) - net([unseen, *swapped])).mean() > 0.005
+    for step in range(80):
+        low = images(5 * step)
+        update([low, *prompt], inverted_or_dark(Bicubic()(low)))
+    target = inverted_or_dark(Bicubic()(unseen))
+    right, wrong = (float(squared_error(net, [unseen, *p], target)) for p in (prompt, swapped))
+    assert 10 * np.log10(wrong / right) > 6, (right, wrong)
