@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
+from src.cli.outputs import output_folder
 from src.cli.parser import Number, Parser, at_most, natural, options, seed
-from src.cli.process import import_tensorflow, output_folder, progress_bar, run, show_skipped
+from src.cli.process import import_tensorflow, progress_bar, run, show_skipped
 from src.config import DOWNLOADS, one_line
 
 SIDE = 4096, "Image GPT draws pixel by pixel, and no photograph has so many that tell"

@@ -6,8 +6,9 @@ import dataclasses
 import shlex
 import sys
 
+from src.cli.outputs import output_folder
 from src.cli.parser import Parser, at_most
-from src.cli.process import import_tensorflow, output_folder, progress_bar, run
+from src.cli.process import import_tensorflow, progress_bar, run
 from src.config import BUNDLED_GREY, DOWNLOADS, INCEPTION_GRAPH
 from src.files import lock_of, locked
 from src.weights import addresses

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Train, evaluate and sample an Image GPT. The flags are the release's; sizes are read from the checkpoint."""
 
-from src import hosts
 from src.cli import cluster, evaluation, fid, finetuning, flags, pretraining, probing
 from src.cli.drawing import draw
 from src.cli.models import SAVING, SIZE_FLAGS, load
+from src.cli.outputs import make_outputs
 from src.cli.parser import Parser, fraction, positive, seed
-from src.cli.process import import_tensorflow, make_outputs, run
+from src.cli.process import import_tensorflow, run
 from src.config import SAVE_DIR, SIZES
 
 MODEL = flags.CHECKPOINT | {"save_dir", "model", *SIZE_FLAGS, "bert", "clf"}
@@ -107,8 +107,7 @@ def main(argv=None):
     cluster.join(args, alone={"predict", "fid", "export_hf"})
     folders = {"save_dir": args.save_dir if args.modes & SAVING else None, "export_hf": args.export_hf}
     files = {name: getattr(args, name) for name in ("json", "save_tokens", "save_statistics")}
-    if hosts.current().first:
-        make_outputs(folders, files)
+    make_outputs(folders, files)
     import_tensorflow()
     strategy = flags.find_devices(args)
     if args.modes & ON_TOKENS:

@@ -4,8 +4,9 @@
 from src import hosts
 from src.cli import cluster, flags
 from src.cli.drawing import draw
+from src.cli.outputs import make_outputs
 from src.cli.parser import Parser, seed
-from src.cli.process import import_tensorflow, make_outputs, run
+from src.cli.process import import_tensorflow, run
 from src.config import SAVE_DIR
 
 
@@ -26,8 +27,7 @@ def parse(argv):
 def main(argv=None):
     args = parse(argv)
     cluster.join(args)
-    if hosts.current().first:
-        make_outputs({"save_dir": args.save_dir}, {"save_tokens": args.save_tokens})
+    make_outputs({"save_dir": args.save_dir}, {"save_tokens": args.save_tokens})
     import_tensorflow()
     from src.weights.checkpoint import load_model
 

@@ -47,12 +47,13 @@ def across_hosts(gpus, n_cpu):
         tf.train.ClusterSpec({"worker": here.addresses}),
         task_type="worker",
         task_id=here.index,
-        num_accelerators={"GPU": len(gpus)} if gpus else {},
+        num_accelerators={"GPU": len(gpus)},
         rpc_layer="grpc",
     )
     tf.get_logger().setLevel("ERROR")  # it warns of collective operations outside of functions, of which we do few
-    sums = tf.distribute.experimental.CommunicationImplementation.NCCL if gpus else None  # else GPUs' go through RPCs
-    options = tf.distribute.experimental.CommunicationOptions(**{"implementation": sums} if gpus else {})
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    sums = kinds.NCCL if gpus else kinds.RING  # by itself GPUs' gradients would go through remote procedure calls, too
+    options = tf.distribute.experimental.CommunicationOptions(implementation=sums)
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, communication_options=options)
 
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import hashlib
 import itertools
 import json
 import os
@@ -113,6 +114,17 @@ def locked(path: str | Path) -> Iterator[None]:
             if held:
                 path.unlink(missing_ok=True)
             os.close(descriptor)
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open_regular(path) as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def fingerprint(paths: Iterable[str | Path]) -> str:
+    """16 hexadecimal digits that stand for the contents of some files."""
+    return hashlib.sha256(b"".join(bytes.fromhex(checksum(path)) for path in paths)).hexdigest()[:16]
 
 
 def lock_of(prefix: str | Path) -> Path:

@@ -113,9 +113,8 @@ class Hosts:
         self.losing = threading.Lock()
         for link in self.links:
             link.connection.settimeout(SILENCE)
-            threading.Thread(target=self.listen, args=(link,), daemon=True).start()
-        for link in self.links:
-            threading.Thread(target=self.beat, args=(link,), daemon=True).start()
+            for work in (self.listen, self.beat):
+                threading.Thread(target=work, args=(link,), daemon=True).start()
 
     def name(self, index: int) -> str:
         return f"host {index} ({self.addresses[index]})"
@@ -200,7 +199,7 @@ class Hosts:
         try:
             while True:
                 kind, value, payload = link.receive()
-                if kind == "value" or kind == "bytes":
+                if kind in ("value", "bytes"):
                     link.received.put(payload if kind == "bytes" else value)
                 elif kind == "failed":
                     return self.lose(link, value)

@@ -83,7 +83,8 @@ class Guests:
         self.links: dict[int, Link] = {}
 
     def missing(self) -> list[str]:
-        """Names of the hosts that have not come."""
+        """Names of the hosts that have not come, or have gone again."""
+        self.links = {index: link for index, link in self.links.items() if not gone(link.connection)}
         numbered = list(enumerate(self.addresses))[1:]
         return [f"host {index} ({address})" for index, address in numbered if index not in self.links]
 

@@ -1,6 +1,5 @@
 """Commands on several hosts: processes on loopback, or in network namespaces of their own."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -19,16 +18,17 @@ def addresses(n):
     return found
 
 
-def start(hosts, index, folder, *args, within=(), **env):
-    """Start `python args...` as one of the hosts, its own --save_dir being `folder`/INDEX.
+def start(hosts, index, folder, *args, within=()):
+    """Start `python args...` as one of the hosts, its own --save_dir being `folder`/INDEX, if it reads one.
 
     Args:
         within: a command that runs it, such as `ip netns exec NAME`.
     """
-    place = ["--hosts", ",".join(hosts), "--host_index", index, "--save_dir", Path(folder) / str(index)]
+    place = ["--hosts", ",".join(hosts), "--host_index", index]
+    place += ["--save_dir", Path(folder) / str(index)] if folder else []
     command = [*within, sys.executable, *args, *place]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([str(part) for part in command], cwd=ROOT, env=os.environ | env, **pipes)
+    return subprocess.Popen([str(part) for part in command], cwd=ROOT, **pipes)
 
 
 def finish(process, timeout=MOST):

@@ -79,9 +79,9 @@ def by_tf_config(text):
             raise InputError(f"TF_CONFIG: {task['type']} {index} of {own}, which are numbered from 0")
         before = len(cluster["chief"]) if task["type"] == "worker" and "chief" in kinds else 0
         return checked(addresses, before + index, "TF_CONFIG")
+    except InputError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"TF_CONFIG: not a cluster and a task ({one_line(error)}); mend it, or unset it") from error
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 
-from src import hosts
 from src.cli import flags
 from src.cli.models import check_batches, check_expected, sizes
 from src.cli.parser import positive
@@ -85,7 +84,6 @@ def record_of(model, recipe, data, clusters, start):
 
 
 def finetune(args, strategy):
-    from src.data.tokens import save_array
     from src.training import finetuning
     from src.training.loop import Intervals
     from src.training.pretraining import part_size
@@ -102,8 +100,7 @@ def finetune(args, strategy):
         check_batches(args, model.hparams, recipe.n_batch, part)
         task = finetuning.Finetuning(model, recipe, data, strategy, args.n_sub_batch)
     with open_run(args.save_dir, record_of(model, recipe, data, clusters, start)) as folder:
-        if hosts.current().first:
-            save_array(folder.path / "clusters.npy", clusters)
+        folder.keep("clusters.npy", clusters)
         print(f"{folder.path}: from step {folder.first} to {recipe.steps} at most", end=", ")
         for line in (*description(task, hparams, head), *choices(args, task, clusters), *folder.notes):
             print(line, flush=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 
-from src import hosts
 from src.cli.models import check_batches, planned
 from src.cli.parser import fraction, natural, options, positive, rate
 from src.cli.process import progress_bar, show_figures
@@ -73,7 +72,7 @@ def make_recipe(args, images, replicas):
 
 def train(args, strategy):
     from src.data.palettes import check_palette
-    from src.data.tokens import fingerprint, save_array
+    from src.data.tokens import fingerprint
     from src.training import pretraining
     from src.training.loop import Intervals
     from src.training.runs import open_run
@@ -93,8 +92,7 @@ def train(args, strategy):
     data["start"] = checkpoint.fingerprint(start) if start else None
     record = {"hparams": dataclasses.asdict(hparams), "recipe": dataclasses.asdict(recipe), "data": data}
     with open_run(args.save_dir, record) as folder:
-        if hosts.current().first:
-            save_array(folder.path / "clusters.npy", clusters)
+        folder.keep("clusters.npy", clusters)
         count = count_parameters(model.params.values())
         print(f"{folder.path}: {count:,} parameters, {len(tokens.train)} images", end=", ")
         print(f"batches of {recipe.n_batch} in parts of {part}, step {folder.first} to {recipe.steps}", flush=True)

@@ -1,10 +1,10 @@
 """The command line that espcn.py and srgan.py share: flags to options of `src.superres`, and what is printed."""
 
-from src import hosts
 from src.cli import cluster
 from src.cli.flags import HOSTED, add_device_flags, find_devices
+from src.cli.outputs import make_outputs
 from src.cli.parser import Parser, options, positive, rate, seed
-from src.cli.process import import_tensorflow, make_outputs, progress_bar, show_figures, show_skipped
+from src.cli.process import import_tensorflow, progress_bar, show_figures, show_skipped
 from src.config import SAVE_DIR
 from src.memory import check_fits
 
@@ -81,8 +81,7 @@ def main(args, name, train):
     """
     cluster.join(args, alone={"upscale", "eval", "export"})
     folders = {"save_dir": args.save_dir if args.upscale is not None or args.train else None}
-    if hosts.current().first:
-        make_outputs(folders, {"json": args.json, "export": args.export and args.export[1]})
+    make_outputs(folders, {"json": args.json, "export": args.export and args.export[1]})
     import_tensorflow()
     if args.train:
         return show_trained(train(args))

@@ -14,8 +14,8 @@ from src.config import InputError
 from src.schema import Integer, OneOf, Real
 from src.superres.composition import Prompt, PromptVector, Strength, TokenVectors, attended, fusion, small, tirg
 from src.superres.network import FIELDS, Layers, Network, register
-from src.superres.subpixel import PixelShuffle, shuffled
-from src.superres.upscaler import bicubic_kernel
+from src.superres.subpixel import PixelShuffle
+from src.superres.upscaler import bicubic, cut
 
 SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
@@ -46,9 +46,7 @@ class Bicubic(layers.Layer):
     """Images [b, h, w, 3] to [b, 4 h, 4 w, 3] by TensorFlow's bicubic filter, the outermost pixels repeated."""
 
     def call(self, x):
-        kernel = np.einsum("ijp,cd->ijcpd", bicubic_kernel(SCALE), np.eye(3)).reshape(5, 5, 3, 3 * SCALE**2)
-        edged = repeated_edges(x, 2, 1, after=2)
-        return shuffled(ops.conv(edged, ops.cast(kernel, x.dtype), padding="valid"), SCALE)
+        return cut(bicubic(repeated_edges(x, 2, 1, after=2), SCALE), 2 * SCALE)
 
     def compute_output_shape(self, shape):
         return *(n and SCALE * n for n in shape[:3]), 3

@@ -6,7 +6,6 @@ Face's layout.
 """
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from src.config import PRETRAINED, InputError, one_line
-from src.files import open_regular, read_json
+from src.files import fingerprint, read_json
 from src.schema import Integer, OneOf, check
 from src.superres.bert_onnx import load_graph
 from src.superres.wordpiece import load_tokenizer
@@ -43,7 +42,7 @@ class TextEncoder:
     Attributes:
         width: of an embedding, d.
         positions: tokens of a prompt at most, with the one before and the one behind it.
-        fingerprint: 16 hexadecimal digits that stand for its weights, the beginning of the SHA-256 of their files.
+        fingerprint: 16 hexadecimal digits that stand for its weights.
         tokenizer: of the package `tokenizers`.
         network: a function of int64 [b, t] that returns [b, t, d]; all tokens are real.
         batch: prompts that it is given at a time.
@@ -148,16 +147,6 @@ def pooled(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The mean of the tokens [n, t, d] that a mask [n, t] says are there, at a norm of 1: float32 [n, d]."""
     total = np.einsum("ntd,nt->nd", tokens, mask)
     return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), SMALLEST)).astype(np.float32)
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """16 hexadecimal digits that stand for the contents of files, one after the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        with open_regular(path) as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()[:16]
 
 
 def bundled_weights() -> Path:

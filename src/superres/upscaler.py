@@ -105,9 +105,10 @@ def cut(y: tf.Tensor, edge: int) -> tf.Tensor:
 def bicubic(x: tf.Tensor, scale: int) -> tf.Tensor:
     """`tf.image.resize`'s bicubic filter as a convolution, which is faster and which other formats know, too.
 
-    x [b, h, w, 2] becomes [b, scale * h, scale * w, 2]; two pixels on every side of x are as zeros had stood around it.
+    x [b, h, w, c] becomes [b, scale * h, scale * w, c]; two pixels on every side of x are as zeros had stood around it.
     """
-    kernel = tf.reshape(tf.einsum("ijp,cd->ijcpd", bicubic_kernel(scale), np.eye(2)), [5, 5, 2, 2 * scale**2])
+    c = x.shape[-1]
+    kernel = tf.reshape(tf.einsum("ijp,cd->ijcpd", bicubic_kernel(scale), np.eye(c)), [5, 5, c, c * scale**2])
     return shuffled(tf.nn.conv2d(x, tf.cast(kernel, tf.float32), 1, "SAME"), scale)
 
 

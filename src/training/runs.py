@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from src import hosts
 from src.config import InputError, one_line
+from src.data.tokens import save_array
 from src.files import locked, parse_json, read_bytes, read_json, sync, unused, whole, write_json
 from src.training.states import States
 from src.writing import writing
@@ -126,6 +128,10 @@ class RunFolder:
         with whole(log) as part:
             part.write_text("".join(json.dumps(entry) + "\n" for entry in entries if entry["step"] <= step))
 
+    def keep(self, name: str, array: np.ndarray):
+        """Write an array beside the states, such as the palette."""
+        save_array(self.path / name, array)
+
     def save(self, step: int):
         """Keep the state as that after so many steps."""
         self.step.assign(step)
@@ -161,6 +167,9 @@ class Follower:
         for variable in variables(trackables) if self.first else ():
             variable.assign(hosts.current().spread(variable.numpy()))
         return self.first
+
+    def keep(self, name: str, array: np.ndarray):
+        """Host 0 does."""
 
     def save(self, step: int):
         """Host 0 does."""

@@ -1,6 +1,5 @@
 """The states of a run to go on from: each with a checksum, complete on the disk before an older one goes."""
 
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
-from src.files import open_regular, read_bytes, sync, unused, whole
+from src.files import checksum, read_bytes, sync, unused, whole
 from src.weights.checkpoint import move_into_place
 from src.writing import writing
 
@@ -109,9 +108,3 @@ class States:
         """Remove what a state that was not written to its end has left."""
         for path in self.folder.glob(".part-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with open_regular(path) as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -6,15 +6,14 @@ The release's is named by its prefix (`.../model.ckpt-1000000`): one `.index` be
 import contextlib
 import dataclasses
 import glob
-import hashlib
 import os
 import re
 from pathlib import Path
 
 import tensorflow as tf
 
+from src import files
 from src.config import BUNDLED, BUNDLED_GREY, GREY_POSITIONS, InputError, check_shapes, hparams_from_shapes, one_line
-from src.files import sync
 from src.model import ImageGPT
 from src.weights import huggingface
 from src.weights.index import damaged, read_index
@@ -74,12 +73,7 @@ def fingerprint(path: str | Path) -> str:
     """A few digits that another checkpoint's weights do not have; of the release's format only the index is read."""
     prefix = Path(checkpoint_prefix(path))
     theirs = huggingface.is_folder(prefix)  # the index of ours holds a checksum of every variable
-    files = [prefix / name for name in shards(prefix)] if theirs else [Path(f"{prefix}.index")]
-    digest = hashlib.sha256()
-    for file in files:
-        with open(file, "rb") as f:
-            digest.update(hashlib.file_digest(f, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return files.fingerprint([prefix / name for name in shards(prefix)] if theirs else [f"{prefix}.index"])
 
 
 def palette_beside(prefix: str | Path) -> Path:
@@ -227,13 +221,13 @@ def move_into_place(part: str | Path, prefix: str | Path):
         for path in part.parent.glob(f"{glob.escape(part.name)}.data-*")
     }
     for path in [*data, Path(f"{part}.index")]:
-        sync(path)
+        files.sync(path)
     Path(f"{prefix}.index").unlink(missing_ok=True)
-    sync(prefix.parent)
+    files.sync(prefix.parent)
     for path in old:
         path.unlink()
     for path, place in data.items():
         os.replace(path, place)
-    sync(prefix.parent)
+    files.sync(prefix.parent)
     os.replace(f"{part}.index", f"{prefix}.index")
-    sync(prefix.parent)
+    files.sync(prefix.parent)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -44,15 +43,20 @@ def check_same_log(found, expected, atol):
         np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=0, atol=atol)
 
 
+def check_same_run(found, expected, step):
+    """Losses within 1e-5 and weights within 1e-4."""
+    check_same_log(log(found), log(expected), 1e-5)
+    theirs = weights(expected, step)
+    for name, value in weights(found, step).items():
+        np.testing.assert_allclose(value, theirs[name], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_hosts_train_as_one_with_as_many_devices(project, n):
     flags = train(project, "--steps", 6, "--ema", 0.9)
     out, *others = run_hosts(n, project, *flags)
     run_command(*flags, "--n_cpu", n, "--save_dir", project / "one")
-    check_same_log(log(project / "0"), log(project / "one"), 1e-5)
-    found, expected = weights(project / "0", 6), weights(project / "one", 6)
-    for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-4)
+    check_same_run(project / "0", project / "one", 6)
     assert out.startswith("hosts: 127.0.0.1:") and "checkpoint: " in out and not any(others)
     assert not any((project / str(index)).exists() for index in range(1, n))
 
@@ -84,21 +88,14 @@ def test_a_probe_is_shared_and_gathered_in_order(project):
 
 
 def evaluate(project, index):
-    """The flags of --eval, whose figures go to INDEX.json; it reads no --save_dir, so a host is started by hand."""
+    """The flags of --eval, whose figures go to INDEX.json; it reads no --save_dir."""
     model = ["--ckpt_path", project / "tiny", "--data_path", project / "tokens", "--n_sub_batch", 2]
     return ["run.py", "--eval", *model, "--json", project / f"{index}.json"]
 
 
-def on_host(hosts, index, *args):
-    """Start `python args...` as a host of a command that has no --save_dir."""
-    command = [sys.executable, *args, "--hosts", ",".join(hosts), "--host_index", index]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([str(part) for part in command], cwd=ROOT, **pipes)
-
-
 def test_evaluation_is_that_of_one_host(project):
     hosts = addresses(2)
-    processes = [on_host(hosts, index, *evaluate(project, index)) for index in range(2)]
+    processes = [start(hosts, index, None, *evaluate(project, index)) for index in range(2)]
     (code, out, err), (other, quiet, _) = map(finish, processes)
     assert code == other == 0, err[-300:]
     run_command(*evaluate(project, "one"))
@@ -234,32 +231,53 @@ def test_a_folder_of_host_0_that_cannot_be_written_ends_all(project):
     assert found[1][1].startswith("run.py: host 0 (")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not NAMESPACES, reason="network namespaces need root and iproute2")
-def test_a_host_that_is_cut_off_ends_and_so_do_the_others(project):
-    names, hosts = ["igpt-a", "igpt-b"], ["10.213.0.1:7000", "10.213.0.2:7000"]
+@pytest.fixture
+def two_networks():
+    """(addresses of two hosts, each in a network namespace, the commands that run something there)."""
+    names, ends, addresses = ("igpt-a", "igpt-b"), ("igpt-va", "igpt-vb"), ("10.213.0.1", "10.213.0.2")
+
+    def ip(*args, check=True):
+        subprocess.run(["ip", *args], check=check)
+
     try:
         for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        link = "ip link add igpt-va netns igpt-a type veth peer name igpt-vb netns igpt-b"
-        subprocess.run(link.split(), check=True)
-        for name, end, host in zip(names, ("igpt-va", "igpt-vb"), hosts):
-            within = ["ip", "-n", name]
-            address = host.split(":")[0]
-            subprocess.run([*within, "address", "add", f"{address}/24", "dev", end], check=True)
-            subprocess.run([*within, "link", "set", end, "up"], check=True)
-            subprocess.run([*within, "link", "set", "lo", "up"], check=True)
-        flags = train(project, "--steps", 100_000)
-        within = [["ip", "netns", "exec", name] for name in names]
-        processes = [start(hosts, i, project, *flags, within=within[i]) for i in range(2)]
-        while not (project / "0" / "log.jsonl").exists():
-            assert processes[1].poll() is None, processes[1].communicate()[1][-300:]
-            time.sleep(0.05)
-        subprocess.run(["ip", "-n", "igpt-b", "link", "set", "igpt-vb", "down"], check=True)
-        cut = time.monotonic()
-        for index, (code, _, err) in enumerate(map(finish, processes)):
-            assert code == 1 and f"host {1 - index} ({hosts[1 - index]}) has" in last_line(err)
-        assert time.monotonic() - cut < 60
+            ip("netns", "add", name)
+        ip("link", "add", ends[0], "netns", names[0], "type", "veth", "peer", "name", ends[1], "netns", names[1])
+        for name, end, address in zip(names, ends, addresses):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", end)
+            ip("-n", name, "link", "set", end, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield [f"{address}:7000" for address in addresses], [["ip", "netns", "exec", name] for name in names]
     finally:
         for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False)
+            ip("netns", "delete", name, check=False)
+
+
+in_namespaces = pytest.mark.skipif(not NAMESPACES, reason="network namespaces need root and iproute2")
+
+
+@pytest.mark.slow
+@in_namespaces
+def test_hosts_with_networks_of_their_own_train_as_one(project, two_networks):
+    hosts, within = two_networks
+    flags = train(project, "--steps", 6)
+    processes = [start(hosts, i, project, *flags, within=within[i]) for i in range(2)]
+    assert [code for code, *_ in map(finish, processes)] == [0, 0]
+    run_command(*flags, "--n_cpu", 2, "--save_dir", project / "one")
+    check_same_run(project / "0", project / "one", 6)
+
+
+@pytest.mark.slow
+@in_namespaces
+def test_a_host_that_is_cut_off_ends_and_so_do_the_others(project, two_networks):
+    hosts, within = two_networks
+    flags = train(project, "--steps", 100_000)
+    processes = [start(hosts, i, project, *flags, within=within[i]) for i in range(2)]
+    while not (project / "0" / "log.jsonl").exists():
+        assert processes[1].poll() is None, processes[1].communicate()[1][-300:]
+        time.sleep(0.05)
+    subprocess.run(["ip", "-n", "igpt-b", "link", "set", "igpt-vb", "down"], check=True)
+    cut = time.monotonic()
+    for index, (code, _, err) in enumerate(map(finish, processes)):
+        assert code == 1 and f"host {1 - index} ({hosts[1 - index]}) has" in last_line(err)
+    assert time.monotonic() - cut < 60

@@ -72,6 +72,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "superres",
     "page",
     "cli.parser",
+    "cli.outputs",
     "cli.process",
     "cli.cluster",
     "cli.flags",

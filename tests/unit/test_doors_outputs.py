@@ -14,7 +14,7 @@ import espcn
 import run
 import sample
 import srgan
-from src.cli.process import make_outputs
+from src.cli.outputs import make_outputs
 from src.config import InputError
 from src.drawing.samples import list_samples
 from src.files import together

@@ -433,6 +433,9 @@ def comer():
         process.wait()
 
 
+WHILE = 4  # seconds that hosts wait for one that was killed: it may be started again
+
+
 def killed_while_waiting(party, comer, monkeypatch, then):
     """What comes of hosts 0 and 2, and of what `then(addresses)` calls, host 1 having been killed before they came."""
     addresses = free_addresses(3)
@@ -454,13 +457,13 @@ def killed_while_waiting(party, comer, monkeypatch, then):
         time.sleep(0.1)
         return at_once(*then(addresses))
 
-    first, others = at_once(party.host(addresses, 0), kill)
+    first, others = at_once(party.host(addresses, 0, wait=WHILE), kill)
     return addresses, [first, *others]
 
 
 def test_a_host_killed_while_it_waits_is_named_to_all(party, comer, monkeypatch):
     def then(addresses):
-        return [party.host(addresses, 2, wait=3)]
+        return [party.host(addresses, 2, wait=WHILE)]
 
     addresses, came = killed_while_waiting(party, comer, monkeypatch, then)
     for index, host in zip((0, 2), came):  # either they do not meet, or they are told right afterwards
@@ -474,7 +477,7 @@ def test_a_host_killed_while_it_waits_is_named_to_all(party, comer, monkeypatch)
 
 def test_a_host_killed_while_it_waits_may_be_started_again(party, comer, monkeypatch):
     def then(addresses):
-        return [party.host(addresses, 1, wait=3), party.host(addresses, 2, wait=3)]
+        return [party.host(addresses, 1, wait=WHILE), party.host(addresses, 2, wait=WHILE)]
 
     _, came = killed_while_waiting(party, comer, monkeypatch, then)
     work_together(came)
