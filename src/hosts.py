@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from src.config import InputError, one_line
 
 BEAT = 1.0  # seconds between two signs of life
@@ -137,8 +135,10 @@ class Hosts:
         """What host 0 gives, on all."""
         return self.exchange(value if self.first else None)[0]
 
-    def spread(self, array: np.ndarray) -> np.ndarray:
-        """The array of host 0 on all, which each calls with one of the same shape and type; bit for bit."""
+    def spread(self, array):
+        """The NumPy array of host 0 on all, which each calls with one of the same shape and type; bit for bit."""
+        import numpy as np  # every command imports this file, and --help needs no arrays
+
         if not self.first:
             return np.frombuffer(self.links[0].next(), array.dtype).reshape(array.shape)
         for link in self.links:

@@ -8,7 +8,7 @@ import re
 import sys
 
 from src import hosts
-from src.cli.parser import Number
+from src.cli.parser import Number, natural
 from src.cli.process import Command, import_tensorflow, with_flags
 from src.config import CLONE, InputError, one_line
 from src.meeting import meet
@@ -26,7 +26,7 @@ def add_flags(group):
     """The flags FLAGS."""
     several = "a list, the same on all hosts; auto: as TF_CONFIG or Slurm say, else this one alone; none: alone"
     group.add_argument("--hosts", metavar="HOST:PORT,...", default="auto", help=several)
-    group.add_argument("--host_index", type=int, metavar="N", help="which host of the list this is, from 0")
+    group.add_argument("--host_index", type=natural, metavar="N", help="which host of the list this is, from 0")
     group.add_argument("--host_wait", type=DAYS, default=300, metavar="SECONDS", help="for hosts that are not there")
 
 

@@ -26,7 +26,7 @@ IN_TABLES = r"`python ((?:\w+)\.py [^`]*--[^`]*)`"
 FOUND = re.findall(SHOWN, PAGES, re.MULTILINE) + re.findall(IN_TABLES, PAGES)
 COMMANDS = list(dict.fromkeys(command for line in FOUND for command in re.split(r" && python ", line)))
 
-PARSED = [c for c in COMMANDS if c.startswith(("download.py", "app.py")) or "--n_cpu" in c]
+PARSED = [c for c in COMMANDS if c.startswith(("download.py", "app.py")) or re.search("--(n_cpu|hosts) ", c)]
 
 SMALL = {  # what makes a command quick, behind its own flags
     "dataset.py": ["--save_dir", "encoded"],
@@ -116,7 +116,7 @@ def clone(tmp_path_factory):
 
 @pytest.mark.slow
 def test_commands_run(clone):
-    """In one process but for those that split the CPU; downloads and the page have tests of their own."""
+    """In one process but for those that split the CPU; downloads, the page and hosts have tests of their own."""
     runs = [small(c) for c in COMMANDS if c not in PARSED]
     assert len(runs) > 10
     done = run_command("-c", DRIVER, json.dumps(runs), cwd=clone)
