@@ -137,7 +137,7 @@ class Hosts:
 
     def spread(self, array):
         """The NumPy array of host 0 on all, which each calls with one of the same shape and type; bit for bit."""
-        import numpy as np  # every command imports this file, and --help needs no arrays
+        import numpy as np  # every command imports this file, before it needs arrays
 
         if not self.first:
             return np.frombuffer(self.links[0].next(), array.dtype).reshape(array.shape)

@@ -1,7 +1,7 @@
 """Emoji of three free sets, out of their own releases, as a folder of splits and categories that `dataset.py` reads.
 
 Noto Emoji (Apache 2.0), Twemoji (CC BY 4.0) and Fluent Emoji (MIT). Split by name, the same for every set, for a name's
-pictures resemble each other; of its skin tones, near-copies, up to ten a set are for training.
+pictures resemble each other; of its skin tones, near-copies, one a set watches the loss, and all train or test.
 """
 
 import collections
@@ -33,7 +33,6 @@ POINTS = Text("[0-9a-fA-F]+([ -][0-9a-fA-F]+)*", "code points in hexadecimal")
 CODES = {"unicode": POINTS, "unicodeSkintones": ListOf(POINTS, 0, 64)}
 LIST_BYTES = MEMBER_BYTES = 1 << 24
 TEST, VALID = 20, 40  # one name in so many
-TONED = {"train": 10, "valid": 1}  # pictures of a name in other skin tones: of pairs of people there are 25
 
 
 Progress = Callable[[int, int], None]
@@ -157,18 +156,17 @@ def fluent(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], names: dict
 
 
 def choose(pictures: Iterator[Emoji]) -> Iterator[tuple[str, Emoji]]:
-    """Yield (split, picture): all of the names for test; of others the plain one and TONED."""
+    """Yield (split, picture): all tones of a name for training and tests, and for validation the plain and one more."""
     groups = collections.defaultdict(dict)
     for emoji in pictures:
         groups[emoji.base].setdefault(emoji.name, emoji)
     for base, group in sorted(groups.items()):
-        if number(base) % TEST == 0:
-            yield from (("test", emoji) for emoji in group.values())
-            continue
-        split = "valid" if number(f"valid{base}") % VALID == 0 else "train"
-        plain = [emoji for emoji in group.values() if emoji.name == base]
-        toned = sorted((e for e in group.values() if e.name != base), key=lambda e: number(e.kind + e.name))
-        yield from ((split, emoji) for emoji in plain + toned[: TONED[split]])
+        chosen = list(group.values())
+        split = "test" if number(base) % TEST == 0 else "valid" if number(f"valid{base}") % VALID == 0 else "train"
+        if split == "valid":
+            toned = sorted((e for e in chosen if e.name != base), key=lambda e: number(e.kind + e.name))
+            chosen = [e for e in chosen if e.name == base] + toned[:1]
+        yield from ((split, emoji) for emoji in chosen)
 
 
 def number(text: str) -> int:

@@ -22,7 +22,7 @@ from tests.conftest import photo, random_model
 
 CHROMIUM = "/usr/bin/chromium"
 SMALL = HParams(n_px=8, n_embd=8, n_head=2, n_layer=2, n_vocab=16)
-WAIT = 20_000  # milliseconds, on a machine that is busy with other things
+WAIT = 60_000  # milliseconds, on a machine that is busy with other things
 
 
 @pytest.fixture(scope="session")

