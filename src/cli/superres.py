@@ -44,17 +44,22 @@ def add_training_flags(p):
     """The flags of --train that both commands know, in a group, which is returned."""
     group = p.add_argument_group("--train")
     group.add_argument("--valid", metavar="DIR", help="photographs for validation; default: every tenth below --train")
-    group.add_argument("--optimizer", choices=["soap", "adam"], default="soap", help="soap learns far faster here")
-    group.add_argument("--lr", type=rate, default=0.003, help="learning rate, on a cosine to zero")
-    group.add_argument("--epochs", type=positive, default=80, help="of --steps updates each")
-    group.add_argument("--steps", type=positive, default=256, help="updates in an epoch")
-    group.add_argument("--patience", type=positive, default=30, help="epochs without a better validation PSNR")
-    group.add_argument("--n_batch", type=positive, default=16, help="pairs in an update")
+    add_recipe_flags(group)
     group.add_argument("--patch", type=positive, default=17, help="low-resolution pixels on a side of a pair")
     more = "flips and turns; varied: colours and all sizes, too"
     group.add_argument("--augment", choices=["plain", "varied"], default="plain", help=more)
     group.add_argument("--seed", type=seed, default=42, help="of everything drawn")
     return group
+
+
+def add_recipe_flags(group):
+    """The flags RECIPE, those of `PixelRecipe`."""
+    group.add_argument("--optimizer", choices=["soap", "adam"], default="soap", help="soap learns far faster on pixels")
+    group.add_argument("--lr", type=rate, default=0.003, help="learning rate, on a cosine to zero")
+    group.add_argument("--epochs", type=positive, default=80, help="of --steps updates each")
+    group.add_argument("--steps", type=positive, default=256, help="updates in an epoch")
+    group.add_argument("--patience", type=positive, default=30, help="epochs without a better validation PSNR")
+    group.add_argument("--n_batch", type=positive, default=16, help="examples in an update")
 
 
 def check(p, args):
@@ -180,7 +185,7 @@ def check_batch(args, net):
 
     That is, at the least, what every layer makes of a pixel of low resolution.
     """
-    maps = sum(layer.output.shape[-1] for layer in net.layers)
+    maps = sum(layer.output.shape[-1] for layer in net.layers if len(layer.output.shape) == 4)
     item = 4 if net.precision == "float32" else 2
     check_fits(args.n_batch * args.patch**2 * maps * item, f"`n_batch` {args.n_batch} with `patch` {args.patch}")
 
@@ -200,7 +205,7 @@ def train_on_pixels(args, make_network):
 
 
 def show_trained(trained):
-    compared = f"{trained.psnr:.2f} dB on {trained.photographs} photographs, bicubic {trained.bicubic:.2f} dB"
+    compared = f"{trained.psnr:.2f} dB on {trained.images} photographs, bicubic {trained.baseline:.2f} dB"
     print(f"{trained.path}: {compared}")
     return 0
 

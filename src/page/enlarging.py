@@ -9,10 +9,12 @@ from PIL import Image
 
 from src.config import InputError
 from src.page.uploads import png, read_upload
-from src.superres.upscaling import Canvas, Choice, UpscaleOptions, choice, fill
+from src.superres.enlarging import Canvas, Choice, fill
+from src.superres.prompts import Editor
+from src.superres.upscaling import UpscaleOptions, choice
 
-PIXELS = {"espcn": 1 << 24, "srresnet": 1 << 22, "srgan": 1 << 22}  # of what comes out, at most: half a minute of work
-TITLES = {"espcn": "ESPCN", "srresnet": "SRResNet", "srgan": "SRGAN"}
+PIXELS = {"espcn": 1 << 24, "srresnet": 1 << 22, "srgan": 1 << 22, "prompted": 1 << 22}  # at most: half a minute
+TITLES = {"espcn": "ESPCN", "srresnet": "SRResNet", "srgan": "SRGAN", "prompted": "As told"}
 
 
 @functools.cache
@@ -25,15 +27,32 @@ def chooser(name: str, scale: int) -> Choice:
     return choice(name, UpscaleOptions("", scale))
 
 
-def enlarge(path: Path, networks: list[str], scale: int) -> Iterator[dict]:
+@functools.cache
+def editor() -> Editor:
+    """The bundled prompt-guided network, kept with its text encoder."""
+    return Editor()
+
+
+def told(prompt: str, scale: int) -> Choice:
+    """What does as a prompt says; InputError at another scale than its own."""
+    if scale != editor().upscaler.scale:
+        raise InputError("`prompt`: is for pictures four times as large; choose that, or leave it empty")
+    ((_, upscaler),) = editor().edits([prompt])
+    return lambda picture: upscaler
+
+
+def enlarge(path: Path, networks: list[str], scale: int, prompt: str | None = None) -> Iterator[dict]:
     """Steps: the share done of each network's work, the enlarged pictures, each in the end a PNG in base64.
 
-    The first picture is bicubic; a network's file is that of espcn.py or srgan.py. For a network for which the picture
-    is too large there is a note instead.
+    A prompt asks for the network that does what it says, too. The first picture is bicubic; a network's file is that of
+    espcn.py, srgan.py or prompt_sr.py. For a network for which the picture is too large there is a note instead.
 
     Raises:
         InputError: as for `read_upload`, no such network, or a picture that is too large for all of them.
     """
+    networks = [*networks, *(["prompted"] if prompt else [])]
+    if not networks:
+        raise InputError("the request: no network and no prompt; choose one")
     picture = read_upload(path)
     width, height = picture.image.size
     large = [name for name in networks if width * height * scale**2 > PIXELS[name]]
@@ -43,7 +62,8 @@ def enlarge(path: Path, networks: list[str], scale: int) -> Iterator[dict]:
         raise InputError(note)
     if large:
         yield {"note": note}
-    choosers = {name: chooser(name, scale) for name in networks if name not in large}
+    usable = [name for name in networks if name not in large]
+    choosers = {name: told(prompt, scale) if name == "prompted" else chooser(name, scale) for name in usable}
     bicubic = picture.on_white().resize((width * scale, height * scale), Image.Resampling.BICUBIC)
     yield {"network": "bicubic", "title": "bicubic", "file": png(bicubic)}
     for name, choose in choosers.items():

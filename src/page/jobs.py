@@ -28,15 +28,15 @@ SAMPLING = {
     "top_k": Integer(1, 1 << 24),
     "top_p": Real(0, 1),
 }
-NETWORKS = ListOf(OneOf(tuple(TITLES)), 1, len(TITLES))
-OPTIONAL = "crop", "top_k", "top_p"
+NETWORKS = ListOf(OneOf(tuple(sorted(TITLES.keys() - {"prompted"}))), 0, len(TITLES))  # a prompt asks for that one
+OPTIONAL = "crop", "top_k", "top_p", "prompt"
 SCHEMAS = {  # kind of request to what it says
     "models": {},
     "open": {},
     "see": MODEL | CROP,
     "complete": MODEL | SAMPLING | CROP | {"keep_rows": Integer(0, 1 << 16)},
     "draw": MODEL | SAMPLING,
-    "enlarge": {"networks": NETWORKS, "scale": OneOf((2, 3, 4))},
+    "enlarge": {"networks": NETWORKS, "scale": OneOf((2, 3, 4)), "prompt": Text(r"[^\x00-\x1f]{1,256}", "a prompt")},
     "inside": MODEL | {"position": Integer(0, 1 << 24)},
 }
 LABELS = {  # option to what the page calls it
@@ -48,6 +48,7 @@ LABELS = {  # option to what the page calls it
     "top_p": "Top-p",
     "crop": "Crop",
     "scale": "Times as large",
+    "prompt": "Prompt",
 }
 
 
@@ -121,7 +122,7 @@ class Desk:
         """What does."""
         yield {"place": 0}
         if kind == "enlarge":
-            yield from enlarge(path, list(dict.fromkeys(said["networks"])), said["scale"])
+            yield from enlarge(path, list(dict.fromkeys(said["networks"])), said["scale"], said.get("prompt"))
             return
         loaded = self.models.load(said["model"])
         if kind == "inside":

@@ -7,9 +7,10 @@ from src.config import PRETRAINED, InputError
 from src.superres.espcn import Espcn
 from src.superres.files import load_mean
 from src.superres.network import Network
+from src.superres.prompted import Prompted
 from src.superres.srgan import Generator
 
-KINDS = {"espcn": Espcn, "srresnet": Generator, "srgan": Generator}
+KINDS = {"espcn": Espcn, "srresnet": Generator, "srgan": Generator, "prompted": Prompted}
 PALETTE = PRETRAINED / "espcn" / "palette.npy"  # of 512 colours, to which low resolution was reduced in training
 FILES = {  # name, scale and degradation of low resolution
     ("espcn", 2, "clean"): PRETRAINED / "espcn" / "x2.keras",
@@ -20,6 +21,7 @@ FILES = {  # name, scale and degradation of low resolution
     ("srresnet", 4, "palette"): PRETRAINED / "srgan" / "srresnet.keras",
     ("srgan", 4, "clean"): PRETRAINED / "srgan" / "srgan.keras",
     ("srgan", 4, "palette"): PRETRAINED / "srgan" / "srgan.keras",
+    ("prompted", 4, "clean"): PRETRAINED / "prompted" / "prompted.keras",
 }
 
 

@@ -1,7 +1,6 @@
 """What a prompt does to maps of an image: TIRG's composition (Vo et al. 2019, arXiv 1812.07119), fusion, attention.
 
-A prompt is the embeddings of its tokens with a mask. Everything that it adds is multiplied by its strength, so that
-a strength of 0 leaves the maps as they are, bit for bit.
+A prompt is the embeddings of its tokens with a mask.
 """
 
 import math
@@ -26,7 +25,6 @@ class Prompt(NamedTuple):
     vector: Any  # [b, d]: the mean of the tokens
     tokens: Any  # [b, t, d]: zeros where there is none
     mask: Any  # [b, t]: 1 for a token, 0 for none
-    strength: Any  # [b]: 0 for a prompt without tokens
 
 
 def directed(x):
@@ -57,15 +55,6 @@ class PromptVector(layers.Layer):
 
 
 @register
-class Strength(layers.Layer):
-    """Strengths [b] and masks [b, t]: the strengths, 0 for a prompt without tokens."""
-
-    def call(self, inputs):
-        strength, real = inputs
-        return ops.where(ops.any(real > 0, axis=1), strength, 0)
-
-
-@register
 class OverSpace(layers.Layer):
     """Vectors [b, d] and maps [b, h, w, c] to maps [b, h, w, d]: each vector at every place."""
 
@@ -73,24 +62,6 @@ class OverSpace(layers.Layer):
         vectors, maps = inputs
         b, h, w, _ = ops.shape(maps)
         return ops.broadcast_to(vectors[:, None, None], [b, h, w, vectors.shape[-1]])
-
-
-@register
-class Weakened(layers.Layer):
-    """Vectors [b, d] times strengths [b]."""
-
-    def call(self, inputs):
-        vectors, strength = inputs
-        return vectors * strength[:, None]
-
-
-@register
-class Faded(layers.Layer):
-    """`before`, `after` [b, h, w, c] and strengths [b]: the way from one to the other, exactly `before` at 0."""
-
-    def call(self, inputs):
-        before, after, strength = inputs
-        return before + strength[:, None, None, None] * (after - before)
 
 
 @register
@@ -132,6 +103,24 @@ class Modulated(layers.Layer):
         return x * (1 + scale) + shift
 
 
+@register
+class Recoloured(layers.Layer):
+    """Images [b, h, w, 3], an affine change of colour at each pixel [b, h, w, 12], strengths and a mask [b, t].
+
+    The change is a matrix [3, 3] and, behind it, a shift; colours x become x + strength * (matrix x + shift). So
+    details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et al. 2017). At a strength of
+    0, and for a mask of zeros, the image stays as it is, bit for bit.
+    """
+
+    def call(self, inputs):
+        x, change, strength, real = inputs
+        b, h, w, c = ops.shape(x)
+        change = ops.reshape(change, [b, h, w, c, c + 1])
+        change = ops.sum(change[..., :c] * x[..., None, :], axis=-1) + change[..., c]
+        strength = ops.where(ops.any(real > 0, axis=1), strength, 0)
+        return x + strength[:, None, None, None] * change
+
+
 def small(layer, x):
     """What a new layer makes of x, after its kernel is made small: what is added to other maps starts as little."""
     layer.build(x.shape)
@@ -144,20 +133,19 @@ def inner_maps(make, z, maps):
     return make.conv(maps, 3, activation="relu")(make(layers.ReLU)(make(BatchNormalization)(z)))
 
 
-def tirg(make, x, prompt):
-    """TIRG's convolutional composition of maps x [b, h, w, c] and the vector of a prompt; x at strength 0."""
+def tirg(make, x, vector):
+    """TIRG's convolutional composition of maps x [b, h, w, c] and the vector of a prompt [b, d]."""
     maps = x.shape[-1]
-    z = make(layers.Concatenate)([x, make(OverSpace)([prompt.vector, x])])
+    z = make(layers.Concatenate)([x, make(OverSpace)([vector, x])])
     of_gate, of_residual = inner_maps(make, z, maps), inner_maps(make, z, maps)
     gate = make.conv(maps, 3)(of_gate)
     residual = small(make.conv(maps, 3), of_residual)  # w_r is 10 at first
-    return make(Faded)([x, make(GatedSum)([x, gate, residual]), prompt.strength])
+    return make(GatedSum)([x, gate, residual])
 
 
-def fusion(make, x, prompt, composed):
-    """One map [b, h, w, c] of encoder maps, the vector of a prompt and composed maps: conv 1x1 of all three."""
-    text = make(OverSpace)([make(Weakened)([prompt.vector, prompt.strength]), x])
-    return make.conv(x.shape[-1], 1)(make(layers.Concatenate)([x, text, composed]))
+def fusion(make, x, vector, composed):
+    """One map [b, h, w, c] of encoder maps, the vector of a prompt [b, d] and composed maps: conv 1x1 of all three."""
+    return make.conv(x.shape[-1], 1)(make(layers.Concatenate)([x, make(OverSpace)([vector, x]), composed]))
 
 
 def attended(make, x, prompt):
@@ -166,5 +154,4 @@ def attended(make, x, prompt):
     queries = make.conv(KEYS, 1)(x)
     keys = make(layers.Dense, KEYS, use_bias=False, kernel_initializer=make.start())(prompt.tokens)
     values = small(make(layers.Dense, 2 * maps, kernel_initializer=make.start()), prompt.tokens)
-    found = make(TokenAttention)([queries, keys, values, prompt.mask])
-    return make(Faded)([x, make(Modulated)([x, found]), prompt.strength])
+    return make(Modulated)([x, make(TokenAttention)([queries, keys, values, prompt.mask])])

@@ -17,12 +17,13 @@ import numpy as np
 from src.config import InputError, one_line
 from src.files import parse_json, whole
 from src.schema import OneOf, check
-from src.superres.espcn import Espcn  # these two register themselves with Keras
+from src.superres.espcn import Espcn  # these register themselves with Keras
 from src.superres.network import Network
+from src.superres.prompted import Prompted
 from src.superres.srgan import Generator
 from src.weights.numbers import is_finite
 
-NETWORKS = {"image_gpt>Espcn": Espcn, "image_gpt>Generator": Generator}
+NETWORKS = {"image_gpt>Espcn": Espcn, "image_gpt>Generator": Generator, "image_gpt>Prompted": Prompted}
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 BOUNDS = {"metadata.json": 1 << 16, DESCRIPTION: 1 << 16, WEIGHTS: 1 << 28}  # the members, and bytes of each at most
 LINKS = 1 << 14  # in the file of weights at most
@@ -106,7 +107,7 @@ def stored_bytes(root):
             if isinstance(found, h5py.Group):
                 groups.append(found)
                 continue
-            size = math.prod(found.shape or [0]) * found.dtype.itemsize
+            size = 0 if found.shape is None else math.prod(found.shape) * found.dtype.itemsize
             if found.dtype.kind != "f":
                 raise InputError(f"{WEIGHTS}: {one_line(found.name)} is {found.dtype}, expected floating point")
             if found.external or found.is_virtual or found.chunks or size != found.id.get_storage_size():

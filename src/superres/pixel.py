@@ -90,10 +90,15 @@ class PixelTask(Task):
     def update_at(self, step: int) -> Callable[..., dict[str, tf.Tensor]]:
         return self.update
 
-    def update(self, low: tf.Tensor, high: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Move the network once down the gradient of its error on one replica's share of a batch."""
+    def update(self, *batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Move the network once down the gradient of its error on one replica's share of a batch.
+
+        That is what the network takes, and behind it high resolution.
+        """
+        *inputs, high = batch
         with tf.GradientTape() as tape:
-            errors = squared_distance(inner(self.net(low, training=True), high), high)
+            made = self.net(inputs if len(inputs) > 1 else inputs[0], training=True)
+            errors = squared_distance(inner(made, high), high)
             loss = tf.reduce_sum(errors) / self.recipe.n_batch  # the optimizer sums gradients over replicas
             aim = self.optimizer.scale_loss(loss)
         variables = self.net.trainable_variables

@@ -43,12 +43,16 @@ class Reports:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """The file of a trained network, and its PSNR in dB beside bicubic's on so many validation photographs."""
+    """The file of a trained network, and its PSNR in dB on so many validation images.
+
+    Attributes:
+        baseline: that of bicubic; for a prompt-guided network that of the unedited images.
+    """
 
     path: Path
     psnr: float
-    bicubic: float
-    photographs: int
+    baseline: float
+    images: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,17 +152,20 @@ def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: 
 
 
 def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
-    """Plot a run, and compare what it reached to bicubic.
+    """Compare what a run reached to bicubic, and plot it."""
+    scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
+    return plotted(run, Trained(path, psnr, float(np.mean(scores)), len(data.valid)))
 
-    Host 0 does; others have nothing to plot.
+
+def plotted(run: RunFolder, trained: Trained) -> Trained:
+    """Plot a run; host 0 does, others have nothing to plot.
 
     Raises:
         InputError: the file of the network has been removed, which the run has not found a better one than since.
     """
-    first = hosts.current().first
-    if first and not path.exists():
-        raise InputError(f"{path}: missing, and the run has made no better network since; train in another `save_dir`")
-    scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
-    if first:
+    if hosts.current().first:
+        if not trained.path.exists():
+            since = "missing, and the run has made no better network since; train in another `save_dir`"
+            raise InputError(f"{trained.path}: {since}")
         plot_log(run.path / "log.png", run.path / "log.jsonl")
-    return Trained(path, psnr, float(np.mean(scores)), len(data.valid))
+    return trained

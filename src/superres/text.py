@@ -90,15 +90,15 @@ class TextEncoder:
         made.embedded([(0, words - 1)])  # it computes what it should, for the last of its tokens, too
         return made
 
-    def encode(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, prompts: Sequence[str], length: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of prompts and their mask.
 
         A prompt's depend on nothing but the prompt: only those of one length are computed together, and where the
         network is one that scales by what it sees at a time, each alone.
 
         Returns:
-            float32 [n, t, d], t that of the longest prompt, zeros behind the others, and the mask float32 [n, t], 1 for
-            a token and 0 for none. The first and the last token are BERT's [CLS] and [SEP].
+            float32 [n, t, d], t that of the longest prompt or `length`, zeros behind the others, and the mask float32
+            [n, t], 1 for a token and 0 for none. The first and the last token are BERT's [CLS] and [SEP].
 
         Raises:
             InputError: no prompt; one that is empty, too long or not text; a network that gives something else.
@@ -112,7 +112,7 @@ class TextEncoder:
             for i in range(0, len(same), self.batch):
                 part = same[i : i + self.batch]
                 found |= zip(part, self.embedded(part))
-        tokens = np.zeros([len(rows), max(map(len, rows)), self.width], np.float32)
+        tokens = np.zeros([len(rows), max(length, *map(len, rows)), self.width], np.float32)
         mask = np.zeros(tokens.shape[:2], np.float32)
         for i, row in enumerate(rows):
             tokens[i, : len(row)], mask[i, : len(row)] = found[row], 1

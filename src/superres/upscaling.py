@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,20 +11,17 @@ from PIL import Image
 
 from src.config import InputError
 from src.data.images import write_png
-from src.data.pictures import GREY, Picture, read_picture
-from src.data.sheets import side_by_side, write_sheet
+from src.data.pictures import Picture
+from src.data.sheets import write_sheet
 from src.files import unique
 from src.superres.bundled import FILES, bundled_file, find_network
-from src.superres.upscaler import BATCH_PIXELS, Upscaler
+from src.superres.enlarging import Choice, Enlarged, enlarge_files
+from src.superres.prompts import Editor, Prompts
+from src.superres.upscaler import Upscaler
 
 FEW = 512  # colours
-PIXELS = 1 << 25  # of an image at most
-ENLARGED = 3 << 26  # pixels of an enlarged one at most: a telephone's 12 megapixels at x4, with what surrounds them
-QUANTIZED = 1 << 26  # of one with a palette: Pillow takes 13 bytes for each
 SHOWN = 8  # images on a sheet
-COMPARED = {"srresnet": ("espcn",), "srgan": ("espcn",)}  # whose outputs a sheet shows, too
-
-Choice = Callable[[Picture], Upscaler]
+COMPARED = {"srresnet": ("espcn",), "srgan": ("espcn",), "prompted": ("srresnet",)}  # whose a sheet shows, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +33,14 @@ class UpscaleOptions:
         scale: by default 4, or that of the network in `weights`.
         weights: files of a trained network, of several the mean; by default a bundled one.
         degradation: which bundled one: `clean`, or `palette` for images of few colours; by default as each image needs.
+        prompts: what a prompt-guided network makes of each image.
     """
 
     save_dir: str | Path
     scale: int | None = None
     weights: tuple[str, ...] = ()
     degradation: str | None = None
+    prompts: Prompts = dataclasses.field(default_factory=Prompts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,41 +69,74 @@ def upscale_paths(
 ) -> Upscaled:
     """Write NAME_espcn_x4.png and so on for every image file, and espcn.png with some of them side by side.
 
+    Of a prompt-guided network it is NAME_make-it-night_x4.png for each prompt, and prompted.png.
+
     Args:
         paths: of image files, such as `src.data.images.find_images` lists.
-        network_name: `espcn`, `srresnet` or `srgan`.
+        network_name: `espcn`, `srresnet`, `srgan` or `prompted`.
         progress: called with the files done and all files.
         report: called with a line for each network that is used.
 
     Raises:
         InputError: no such network, or not a network.
     """
-    choose = choice(network_name, options, report or (lambda line: None))
-    others = {name: choice(name, UpscaleOptions(options.save_dir)) for name in COMPARED.get(network_name, ())}
+    report, times = report or (lambda line: None), max(1, len(options.prompts.prompts))
+    paths, others = list(dict.fromkeys(paths)), compared(network_name, options)
     names = dict(zip(paths, unique([Path(path).stem for path in paths])))
-    written, rows, columns, skipped = {}, [], [], []
+    written, rows, captions, skipped = {}, {}, [], []
 
     def write(entry):
-        target = f"{names[entry.path]}_{entry.upscaler.net.name}_x{entry.upscaler.scale}.png"
-        write_png(Path(options.save_dir) / target, entry.image)
-        return Path(options.save_dir) / target
-
-    def finish(batch):
-        for entry, target in zip(batch, pool.map(write, batch)):
-            written[entry.path] = target
-            if progress:
-                progress(len(written) + len(skipped), len(paths))
-        for entry in batch[: SHOWN - len(rows)]:
-            columns[:] = ["input", "bicubic", *others, entry.upscaler.net.name]
-            rows.append(entry.compared([choose_other(entry.picture) for choose_other in others.values()]))
+        target = Path(options.save_dir) / f"{names[entry.path]}_{entry.upscaler.net.name}_x{entry.upscaler.scale}.png"
+        write_png(target, entry.image)
+        return target
 
     with ThreadPoolExecutor() as pool:
-        for _ in map(finish, enlarge_files(paths, choose, skipped.append)):  # none is kept while the next is made
-            pass
-    sheet = Path(options.save_dir) / f"{columns[-1]}.png" if rows else None
-    if sheet:
-        write_sheet(sheet, rows, columns)
-    return Upscaled([written[path] for path in paths if path in written], sheet, columns, skipped)
+        for number, (caption, choose) in enumerate(outputs(network_name, options, report)):
+            skipped = []  # the same files each time
+            for batch in enlarge_files(paths, choose, skipped.append):
+                for entry, target in zip(batch, pool.map(write, batch)):
+                    written[entry.path, number] = target
+                    if progress:
+                        progress(len(written) + len(skipped) * (number + 1), len(paths) * times)
+                show(rows, batch, others)
+                caption = caption or batch[-1].upscaler.net.name
+                del batch, entry  # none is kept while the next is made
+            captions.append(caption)
+    sheet, columns = None, []
+    if rows:
+        sheet = Path(options.save_dir) / f"{'prompted' if network_name == 'prompted' else captions[-1]}.png"
+        columns = ["input", "bicubic", *others, *captions]
+        write_sheet(sheet, list(rows.values()), columns)
+    order = [(path, number) for path in paths for number in range(times)]
+    return Upscaled([written[key] for key in order if key in written], sheet, columns, skipped)
+
+
+def compared(name: str, options: UpscaleOptions) -> dict[str, Choice]:
+    """Name to choice of the networks whose outputs a sheet shows, too."""
+    if name == "prompted" and not options.prompts.prompts:  # SRResNet's are what it makes
+        return {}
+    return {other: choice(other, UpscaleOptions(options.save_dir)) for other in COMPARED.get(name, ())}
+
+
+def show(rows: dict[str | Path, list[np.ndarray]], batch: Sequence[Enlarged], others: dict[str, Choice]):
+    """Add the tiles of enlarged pictures to the rows of a sheet: path to tiles, the first with all that is compared."""
+    for entry in batch:
+        if entry.path in rows:
+            rows[entry.path] += entry.compared([])[-1:]
+        elif len(rows) < SHOWN:
+            rows[entry.path] = entry.compared([choose(entry.picture) for choose in others.values()])
+
+
+def outputs(name: str, options: UpscaleOptions, report: Callable[[str], None]) -> Iterator[tuple[str, Choice]]:
+    """Yield (caption, choice) for all that is made of each image: one, or one for each prompt in turn."""
+    if name != "prompted":
+        yield "", choice(name, options, report)
+        return
+    prompts, editor = options.prompts, Editor(options.weights, options.prompts.text, report)
+    if not prompts.prompts:
+        yield "", lambda picture: editor.plain
+    for prompt, upscaler in editor.edits(prompts.prompts, prompts.strength):
+        yield prompt, lambda picture, upscaler=upscaler: upscaler
 
 
 def choice(name: str, options: UpscaleOptions, report: Callable[[str], None] = lambda line: None) -> Choice:
@@ -135,104 +167,3 @@ def has_few_colours(picture: Picture) -> bool:
     """Whether a picture of 8 bits has at most FEW colours."""
     colours = picture.colours if picture.colours.shape[2] == 3 else picture.colours[..., 0]
     return colours.dtype == np.uint8 and Image.fromarray(colours).getcolors(FEW) is not None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Enlarged:
-    """A picture of a file, and a Pillow image of the same mode that an upscaler made of it."""
-
-    path: str | Path
-    picture: Picture
-    upscaler: Upscaler
-    image: Image.Image
-
-    def compared(self, others: Sequence[Upscaler]) -> list[np.ndarray]:
-        """Tiles of a sheet: input, bicubic, what other networks make of it, and the image."""
-        return side_by_side(self.picture, [self.image], self.upscaler.scale, others)
-
-
-class Canvas:
-    """A picture's place for its enlarged colours, which come in tiles; alpha is enlarged bicubically.
-
-    It takes 4 bytes a pixel (2 for 16 bits, 1 for greys), and one more for alpha.
-
-    Args:
-        scale: how many times as large it is.
-    """
-
-    def __init__(self, picture: Picture, scale: int):
-        h, w, _ = picture.colours.shape
-        self.mode, size, alpha = picture.mode, (w * scale, h * scale), picture.alpha
-        self.opaque = "I;16" if picture.deep else "L" if picture.mode in GREY else "RGB"
-        self.image = Image.new(self.opaque if alpha is None else f"{self.opaque}A", size)
-        self.alpha = None if alpha is None else Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC)
-
-    def paste(self, y: int, x: int, colours: np.ndarray):
-        """Put colours [rows, columns, 1 or 3] to their place."""
-        tile = Image.fromarray(colours[..., 0] if colours.shape[2] == 1 else colours)
-        if self.alpha:
-            tile = tile.convert(self.opaque)
-            tile.putalpha(self.alpha.crop((x, y, x + tile.width, y + tile.height)))
-        self.image.paste(tile, (x, y))
-
-    def finished(self) -> Image.Image:
-        """An image of the picture's mode, but that a very large one has no palette."""
-        if self.mode == "P" and self.image.width * self.image.height <= QUANTIZED:
-            return self.image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        return self.image
-
-
-def enlarge_files(
-    paths: Iterable[str | Path], choose: Choice, skipped: Callable[[InputError], None]
-) -> Iterator[list[Enlarged]]:
-    """Enlarge image files, those of equal sizes together, in bounded memory: 2.5 GB with TensorFlow and network.
-
-    Args:
-        choose: what to enlarge a picture with.
-        skipped: called with the error of each file that is not a readable image, or becomes too large.
-    """
-    groups, pixels = {}, 0
-    for path in paths:
-        try:
-            picture = read_picture(path, PIXELS)
-        except InputError as error:
-            skipped(error)
-            continue
-        upscaler = choose(picture)
-        if too_large(picture, upscaler):
-            size = f"{picture.image.width}x{picture.image.height} pixels at x{upscaler.scale}"
-            skipped(InputError(f"{path}: {size} are more than {ENLARGED:,} with what surrounds them; enlarge parts"))
-            continue
-        key = upscaler, picture.colours.shape, picture.colours.dtype
-        groups.setdefault(key, []).append((path, picture))
-        pixels += picture.colours[..., 0].size
-        if pixels >= BATCH_PIXELS:
-            del picture
-            yield from enlarged_groups(groups)
-            groups, pixels = {}, 0
-    yield from enlarged_groups(groups)
-
-
-def too_large(picture: Picture, upscaler: Upscaler) -> bool:
-    """Whether what is made of a picture, and what is computed around it, has more than ENLARGED pixels."""
-    (width, height), around = picture.image.size, 2 * upscaler.context
-    return (width + around) * (height + around) * upscaler.scale**2 > ENLARGED
-
-
-def enlarged_groups(groups):
-    """A list of `Enlarged` for each group (upscaler, ...) -> [(path, picture), ...] of pictures of one size."""
-    for (upscaler, *_), entries in groups.items():
-        canvases = [Canvas(picture, upscaler.scale) for _, picture in entries]
-        for _ in fill(canvases, np.stack([picture.colours for _, picture in entries]), upscaler):
-            pass
-        yield [Enlarged(*entry, upscaler, canvas.finished()) for entry, canvas in zip(entries, canvases)]
-
-
-def fill(canvases: Sequence[Canvas], colours: np.ndarray, upscaler: Upscaler) -> Iterator[float]:
-    """Fill canvases with the enlarged colours [n, h, w, 1 or 3] of as many pictures; the share done after each tile."""
-    done, total = 0, colours[0, ..., 0].size * upscaler.scale**2
-    for y, x, tiles in upscaler.tiles(colours):
-        for canvas, tile in zip(canvases, tiles):
-            canvas.paste(y, x, tile)
-        done += tiles[0][..., 0].size
-        yield done / total

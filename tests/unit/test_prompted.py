@@ -14,7 +14,8 @@ from src.superres import composition
 from src.superres.batch_norm import BatchNormalization
 from src.superres.composition import Prompt
 from src.superres.network import Layers
-from src.superres.prompted import SKIPS, Bicubic, Prompted, Told, enlarged, residual
+from src.superres.prompted import SKIPS, CutLike, Prompted, Told, enlarged, residual
+from src.superres.srgan import Generator
 from src.superres.upscaler import Upscaler
 from tests.conftest import photo
 
@@ -37,7 +38,10 @@ def randomised(net):
 
 @functools.cache  # nothing trains these
 def small(skip="attention", **options):
-    return randomised(Prompted(skip, maps=MAPS, text=TEXT, **options))
+    net = Prompted(skip, maps=MAPS, blocks=1, text=TEXT, **options)
+    base = net.base.get_weights()
+    randomised(net).base.set_weights(base)  # at random its tanh hides all
+    return net
 
 
 def make_batch(n=2, h=6, w=8, t=4):
@@ -81,11 +85,11 @@ def norm(x):
 class Reference:
     """The parts of a network in NumPy, each of which takes the weights of layers in the order of their making."""
 
-    def __init__(self, net, strength=1.0):
+    def __init__(self, net):
         def made(layer):
             return int((re.findall(r"_(\d+)$", layer.name) or [0])[0])
 
-        self.s, self.weights = strength, {}
+        self.weights = {}
         for kind in (keras.layers.Conv2D, keras.layers.Dense, BatchNormalization, composition.GatedSum):
             found = sorted((x for x in net.layers if type(x) is kind), key=made)
             self.weights[kind] = iter([[w.astype(np.float64) for w in layer.get_weights()] for layer in found])
@@ -119,11 +123,10 @@ class Reference:
         of_gate, of_residual = self.inner(z), self.inner(z)
         gate, r = self.conv(of_gate), self.conv(of_residual)
         w_g, w_r = self.take(composition.GatedSum)
-        f = w_g / (1 + np.exp(-gate)) * x + w_r * r
-        return (1 - self.s) * x + self.s * f
+        return w_g / (1 + np.exp(-gate)) * x + w_r * r
 
     def fusion(self, x, vector, composed):
-        return self.conv(np.concatenate([x, self.s * self.over_space(vector, x), composed], axis=-1))
+        return self.conv(np.concatenate([x, self.over_space(vector, x), composed], axis=-1))
 
     def attended(self, x, tokens, mask):
         """Each place by itself, tokens that are masked left out."""
@@ -133,13 +136,14 @@ class Reference:
             real = mask[b] > 0
             weights = np.exp(keys[b, real] @ queries[b, i, j] / np.sqrt(queries.shape[-1]))
             scale, shift = np.split(weights / weights.sum() @ values[b, real], 2)
-            out[b, i, j] = x[b, i, j] * (1 + self.s * scale) + self.s * shift
+            out[b, i, j] = x[b, i, j] * (1 + scale) + shift
         return out
 
     def network(self, skip, images, tokens, mask):
-        """All nine blocks, for images of even size: what is added to the bicubically enlarged ones."""
+        """All nine blocks, for images of even size: the changes of colour."""
         mean = (tokens * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
-        vector = self.dense(np.sqrt(TEXT) * mean / norm(mean))
+        words = relu(self.dense(np.sqrt(TEXT) * mean / norm(mean)))
+        vector, everywhere = self.dense(words), self.dense(words)
         tokens = np.sqrt(TEXT) * tokens / norm(tokens)
         one = self.residual(self.conv(2.0 * images - 1))
         two = self.residual(self.conv(one, stride=2))
@@ -154,7 +158,7 @@ class Reference:
             to_9 = self.enlarged(*{"first": (one, 2), "sixth": (six, 4)}[skip])
         seven = self.residual(self.enlarged(six + to_7, 2))
         eight = self.enlarged(seven + to_8, 2)
-        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2)
+        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2) + everywhere[:, None, None]
 
 
 def close(a, b):
@@ -163,12 +167,22 @@ def close(a, b):
     assert np.abs(a - b).max() < 2e-5 * max(1, np.abs(b).max())
 
 
+def recoloured(x, change, strength):
+    """Pixel by pixel."""
+    out = np.empty(x.shape)
+    for place in np.ndindex(x.shape[:3]):
+        change_here = change[place].reshape(3, 4)
+        out[place] = x[place] + strength * (change_here[:, :3] @ x[place] + change_here[:, 3])
+    return out
+
+
 @pytest.mark.parametrize("strength", [1.0, 0.3])
 @pytest.mark.parametrize("skip", SKIPS)
 def test_the_network_is_numpys(skip, strength):
     net, (images, tokens, mask) = small(skip), make_batch()
     out = net([images, tokens, mask, np.full([2], strength, np.float32)])
-    close(out - Bicubic()(images), Reference(net, strength).network(skip, images, tokens, mask))
+    change = Reference(net).network(skip, images, tokens, mask)
+    close(out, recoloured(net.base(images).numpy(), change, strength))
 
 
 def one_block(block, *shapes):
@@ -177,43 +191,33 @@ def one_block(block, *shapes):
     return randomised(keras.Model(inputs, block(Layers(0, "float32"), *inputs)))
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.3, 0.0])
-def test_tirg_is_its_formula(strength):
+def test_tirg_is_its_formula():
     """f = w_g * sigmoid(gate(z)) * x + w_r * residual(z), z being x and the text at every place."""
-
-    def block(make, x, vector, strength):
-        return composition.tirg(make, x, Prompt(vector, None, None, strength))
-
-    net = one_block(block, [4, 5, MAPS], [TEXT], [])
+    net = one_block(composition.tirg, [4, 5, MAPS], [TEXT])
     x, vector = numbers(2, 4, 5, MAPS), numbers(2, TEXT)
-    made = net([x, vector, np.full([2], strength, np.float32)])
-    close(made, Reference(net, strength).tirg(x, vector))
-    assert strength or (made == x).numpy().all()
+    close(net([x, vector]), Reference(net).tirg(x, vector))
 
 
 def test_tirgs_weights_start_at_1_and_10():
-    (layer,) = (layer for layer in Prompted(maps=1, text=1).layers if isinstance(layer, composition.GatedSum))
+    (layer,) = (layer for layer in Prompted(maps=1, blocks=0, text=1).layers if isinstance(layer, composition.GatedSum))
     assert [w.numpy() for w in layer.trainable_weights] == [1, 10]
 
 
 def test_fusion_is_numpys():
-    def block(make, x, vector, strength, composed):
-        return composition.fusion(make, x, Prompt(vector, None, None, strength), composed)
-
-    net = one_block(block, [4, 5, MAPS], [TEXT], [], [4, 5, MAPS])
+    net = one_block(composition.fusion, [4, 5, MAPS], [TEXT], [4, 5, MAPS])
     x, vector, composed = numbers(2, 4, 5, MAPS), numbers(2, TEXT), numbers(2, 4, 5, MAPS)
-    made = net([x, vector, np.float32([0.3, 0.3]), composed])
+    made = net([x, vector, composed])
     assert made.shape == x.shape
-    close(made, Reference(net, 0.3).fusion(x, vector, composed))
+    close(made, Reference(net).fusion(x, vector, composed))
 
 
 def test_an_attention_skip_is_numpys():
-    def block(make, x, tokens, mask, strength):
-        return composition.attended(make, x, Prompt(None, tokens, mask, strength))
+    def block(make, x, tokens, mask):
+        return composition.attended(make, x, Prompt(None, tokens, mask))
 
-    net = one_block(block, [4, 5, MAPS], [6, TEXT], [6], [])
+    net = one_block(block, [4, 5, MAPS], [6, TEXT], [6])
     x, tokens, mask = numbers(2, 4, 5, MAPS), numbers(2, 6, TEXT), np.float32([[1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]])
-    close(net([x, tokens, mask, np.float32([0.7, 0.7])]), Reference(net, 0.7).attended(x, tokens, mask))
+    close(net([x, tokens, mask]), Reference(net).attended(x, tokens, mask))
 
 
 def test_residual_and_sub_pixel_blocks_are_numpys():
@@ -236,29 +240,30 @@ def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width()
     close(made[0, 3], 3 * tokens[0, 3] / norm(tokens[0, 3]))
 
 
-@pytest.mark.parametrize("h, w", [(9, 12), (1, 1), (2, 7)])
-def test_bicubic_is_tensorflows_and_has_no_frame(h, w):
-    x = RNG.random([2, h, w, 3], np.float32)
-    made = Bicubic()(x)
-    assert made.shape == (2, 4 * h, 4 * w, 3)
-    np.testing.assert_allclose(
-        made[:, 8:-8, 8:-8], tf.image.resize(x, [4 * h, 4 * w], "bicubic")[:, 8:-8, 8:-8], atol=1e-6
-    )
-    np.testing.assert_allclose(Bicubic()(np.full_like(x, 0.3)), 0.3, atol=1e-6)
-
-
-COUNTS = {"none": 2_637_774, "first": 2_654_414, "sixth": 2_769_870, "attention": 3_110_670}
+COUNTS = {"none": 2_743_806, "first": 2_760_446, "sixth": 2_875_902, "attention": 3_216_702}
 
 
 @pytest.mark.parametrize("skip", SKIPS)
-def test_parameters_are_pinned_and_a_new_network_is_nearly_bicubic(skip):
+def test_parameters_are_pinned_and_a_new_network_edits_little(skip):
     net, low = Prompted(skip), photo(24, 30)[None] / np.float32(255)
     assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 3_500_000
-    assert 4 * net.count_params() < 15e6
-    base = Bicubic()(low)
-    assert 1e-4 < np.abs(net(low) - base).mean() < 0.01
+    assert 2 * net.count_params() < 10e6
     prompt = numbers(1, 4, 384), np.ones([1, 4], np.float32)
-    assert np.abs(net([low, *prompt]) - base).mean() < 0.05
+    assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.2
+
+
+def test_what_enlarges_is_srresnet_whatever_is_trained():
+    net, base, low = Prompted(maps=2, blocks=2, text=TEXT), Generator(blocks=2, seed=5), photo(12, 10)[None] / 255
+    net.base.set_weights(base.get_weights())
+    np.testing.assert_array_equal(net(low), base(low))
+    assert not {id(v) for v in net.trainable_variables} & {id(v) for v in net.base.variables}
+    with tf.GradientTape() as tape:
+        loss = squared_error(
+            net, [low.astype(np.float32), numbers(1, 3, TEXT), np.ones([1, 3])], np.zeros([1, 48, 40, 3])
+        )
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+    assert all(np.array_equal(a, b) for a, b in zip(net.base.get_weights(), base.get_weights()))
 
 
 @pytest.mark.parametrize("skip", SKIPS)
@@ -267,6 +272,7 @@ def test_no_strength_is_no_prompt(skip):
     net, (images, tokens, mask) = small(skip), make_batch(3, 5, 7)
     images = np.repeat(images[:1], 3, axis=0)
     plain = net(images).numpy()
+    np.testing.assert_array_equal(net.base(images), plain)
     none = net([images, tokens, mask, np.zeros([3], np.float32)]).numpy()
     np.testing.assert_array_equal(none, plain)
     np.testing.assert_array_equal(net([images, tokens, 0 * mask]), plain)
@@ -294,10 +300,13 @@ def test_masked_tokens_change_nothing(skip):
 @pytest.mark.parametrize("h, w", [(1, 1), (1, 6), (5, 3), (7, 4)])
 def test_odd_sizes_are_made_even(skip, h, w):
     net, (images, *prompt) = small(skip), make_batch(2, h, w)
-    made = net([images, *prompt])
-    assert made.shape == (2, 4 * h, 4 * w, 3)
+    (cut,) = (layer for layer in net.layers if isinstance(layer, CutLike))
+    change = keras.Model(net.inputs, cut.output)
+    made = change([images, *prompt, np.ones([2], np.float32)])
+    assert made.shape == (2, 4 * h, 4 * w, 12) and net([images, *prompt]).shape == (2, 4 * h, 4 * w, 3)
     even = np.pad(images, [(0, 0), (0, h % 2), (0, w % 2), (0, 0)], mode="edge")
-    np.testing.assert_array_equal(made, net([even, *prompt])[:, : 4 * h, : 4 * w])
+    of_even = change([even, *prompt, np.ones([2], np.float32)])
+    np.testing.assert_array_equal(made, of_even[:, : 4 * h, : 4 * w])
 
 
 @pytest.mark.parametrize("skip", SKIPS)
@@ -313,44 +322,57 @@ def test_how_far_a_pixel_sees(skip, place):
     rows, columns = np.nonzero(tape.gradient(aim, images)[0].numpy().any(axis=-1))
     reach = (rows.min() - place, rows.max() - place, columns.min() - place, columns.max() - place)
     assert reach == ((-26, 27) * 2 if place % 2 == 0 else (-27, 26) * 2)
-    assert max(map(abs, reach)) < net.context and 2 * 27 + 1 < 64
+    assert 2 * 27 + 1 < 64
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_tile_equals_the_whole_inside_its_margin(skip):
-    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), Prompted.context
+    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 28
     image = photo(95, 90)[None] / np.float32(255)
     whole, tile = net([image, *prompt]).numpy(), net([image[:, 14:83, 20:81], *prompt]).numpy()
     inside = whole[:, 4 * (14 + m) : 4 * (83 - m), 4 * (20 + m) : 4 * (81 - m)]
     np.testing.assert_allclose(tile[:, 4 * m : -4 * m, 4 * m : -4 * m], inside, atol=1e-5 * np.abs(whole).max())
 
 
+def telling(net, *prompt):
+    told = Told(net)
+    told.tell(*prompt)
+    return told
+
+
 def test_one_prompt_for_whole_images():
-    net, tokens, mask = Prompted(maps=MAPS, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
-    told, images = Told(net, tokens, mask, 0.5), photo(20, 34)[None].repeat(2, axis=0)
+    net, tokens, mask = Prompted(maps=MAPS, blocks=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    told, images = telling(net, tokens, mask, 0.5), photo(20, 34)[None].repeat(2, axis=0)
     low = images / np.float32(255)
     np.testing.assert_array_equal(told(low), net([low, tokens[None].repeat(2, 0), mask[None].repeat(2, 0), [0.5, 0.5]]))
     upscaler = Upscaler(told)
     whole = upscaler(images)
     assert whole.shape == (2, 80, 136, 3) and (whole != Upscaler(net)(images)).any()
-    np.testing.assert_array_equal(Upscaler(Told(net, tokens, mask, 0.0))(images), Upscaler(net)(images))
     upscaler.tile = 16
-    np.testing.assert_allclose(upscaler(images).astype(int), whole, atol=1)
+    np.testing.assert_allclose(upscaler(images).astype(int), whole, atol=2)  # zeros 12 pixels away are seen, hardly
+    told.tell(tokens[:2], mask[:2], 0.0)  # a shorter one, by what is compiled
+    np.testing.assert_array_equal(Upscaler(told)(images), Upscaler(net.base)(images))
+    again = upscaler(images)
+    upscaler.tile = 192
+    assert (again != whole).any() and (upscaler(images) == Upscaler(net.base)(images)).all()
+    assert upscaler.compiled(images.dtype.name, 3, 1).experimental_get_tracing_count() == 1
 
 
 def test_mistakes():
-    net, tokens, mask = Prompted(maps=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    net, tokens, mask = Prompted(maps=1, blocks=0, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
     for wrong, message in (
         (lambda: Prompted("second"), r"`skip` is 'second', expected 'none' or 'first' or 'sixth' or 'attention'"),
         (lambda: Prompted(maps=0), r"`maps` is 0, expected an integer in 1\.\.128"),
         (lambda: Prompted(text=4096), r"`text` is 4096, expected"),
-        (lambda: Told(net, tokens, mask, 1.5), r"`strength` is 1\.5, expected a number in 0\.\.1"),
-        (lambda: Told(net, tokens, mask, float("nan")), "`strength` is"),
+        (lambda: Prompted(blocks=999), r"`blocks` is 999, expected"),
+        (lambda: Prompted(encoder="MiniLM"), r"`encoder` is 'MiniLM', expected 16 hexadecimal digits"),
+        (lambda: telling(net, tokens, mask, 1.5), r"`strength` is 1\.5, expected a number in 0\.\.1"),
+        (lambda: telling(net, tokens, mask, float("nan")), "`strength` is"),
         (
-            lambda: Told(net, numbers(3, 7), mask),
+            lambda: telling(net, numbers(3, 7), mask),
             r"`text` gives embeddings \[3, 7\], expected \[3, 5\]; use the encoder",
         ),
-        (lambda: Told(net, tokens, mask[:2]), r"`text` gives embeddings \[3, 5\], expected \[2, 5\]"),
+        (lambda: telling(net, tokens, mask[:2]), r"`text` gives embeddings \[3, 5\], expected \[2, 5\]"),
     ):
         with pytest.raises(InputError, match=message):
             wrong()
@@ -368,7 +390,7 @@ def gradients_of(net, batch, target):
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_step_lowers_the_loss_and_moves_all_that_it_depends_on(skip):
-    net, (images, tokens, mask) = Prompted(skip, maps=8, text=TEXT), make_batch(4, 5, 6)
+    net, (images, tokens, mask) = Prompted(skip, maps=8, blocks=1, text=TEXT), make_batch(4, 5, 6)
     target, optimizer = RNG.random([4, 20, 24, 3], np.float32), keras.optimizers.Adam(0.001)
     before = [v.numpy() for v in net.trainable_variables]
     loss, gradients = gradients_of(net, [images, tokens, mask], target)
@@ -378,49 +400,37 @@ def test_a_step_lowers_the_loss_and_moves_all_that_it_depends_on(skip):
     assert squared_error(net, [images, tokens, mask], target) < loss
 
 
-@pytest.mark.parametrize("skip, of_text", [("none", 16), ("attention", 16 + 3 * 5)])
-def test_without_prompts_only_the_rest_learns(skip, of_text):
-    """Not kernel and bias of the text; TIRG's two BNs, four convolutions, two weights; five weights of an attention."""
-    net, (images, tokens, mask) = Prompted(skip, maps=8, text=TEXT), make_batch(4, 5, 6)
-    batch = [images, tokens, mask, np.zeros([4], np.float32)]
-    _, gradients = gradients_of(net, batch, RNG.random([4, 20, 24, 3], np.float32))
-    assert sum(not np.any(g) for g in gradients) == of_text
-
-
 @pytest.mark.parametrize("skip", SKIPS)
 def test_keras_files(skip, tmp_path):
     net, batch = small(skip, seed=7, name="words"), make_batch()
     net.save(tmp_path / "net.keras")
     again = keras.models.load_model(tmp_path / "net.keras", compile=False, safe_mode=True)
     assert type(again) is Prompted and again.get_config() == net.get_config()
-    assert (again.skip, again.maps, again.text, again.seed, again.name) == (skip, MAPS, TEXT, 7, "words")
+    assert (again.settings["skip"], again.seed, again.name) == (skip, 7, "words")
     np.testing.assert_array_equal(again(batch), net(batch))
     np.testing.assert_array_equal(net.copy_with(seed=1)(batch), net(batch))
-    assert net.architecture() == {"skip": skip, "maps": MAPS, "text": TEXT}
+    assert net.architecture() == {"skip": skip, "maps": MAPS, "blocks": 1, "text": TEXT, "encoder": ""}
 
 
 def test_weights_follow_from_the_seed_alone():
-    first, _, again, other = (
-        Prompted(maps=MAPS, text=TEXT),
-        tf.random.uniform([3]),
-        Prompted(maps=MAPS, text=TEXT),
-        Prompted(maps=MAPS, text=TEXT, seed=1),
-    )
+    options = {"maps": MAPS, "blocks": 1, "text": TEXT}
+    first, _, again = Prompted(**options), tf.random.uniform([3]), Prompted(**options)
+    other = Prompted(**options, seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights()))
     kernels = [i for i, w in enumerate(first.weights) if w.path.endswith("kernel")]
     assert all((first.get_weights()[i] != other.get_weights()[i]).any() for i in kernels)
 
 
 def test_mixed_precision_gives_pixels_in_float32():
-    net, batch = Prompted(maps=8, text=TEXT), make_batch()
+    net, batch = Prompted(maps=8, blocks=1, text=TEXT), make_batch()
     half = net.copy_with(dtype="mixed_bfloat16")
     assert half(batch).dtype == tf.float32 and half.precision == "mixed_bfloat16"
-    assert 0 < np.abs(half(batch) - net(batch)).max() < 0.02
+    assert 0 < np.abs(half(batch) - net(batch)).max() < 0.04
 
 
 def test_the_prompt_is_heard():
     """Before training two prompts give two pictures; after it each gives what it was trained to, on other images."""
-    net, (_, tokens, mask) = Prompted("attention", maps=8, text=TEXT), make_batch(2)
+    net, (_, tokens, mask) = Prompted("attention", maps=8, blocks=1, text=TEXT), make_batch(2)
     optimizer = keras.optimizers.Adam(0.003)
 
     def images(seed):
@@ -441,7 +451,7 @@ def test_the_prompt_is_heard():
     assert np.abs(net([unseen, *prompt]) - net([unseen, *swapped])).mean() > 0.005
     for step in range(80):
         low = images(5 * step)
-        update([low, *prompt], inverted_or_dark(Bicubic()(low)))
-    target = inverted_or_dark(Bicubic()(unseen))
+        update([low, *prompt], inverted_or_dark(net.base(low)))
+    target = inverted_or_dark(net.base(unseen))
     right, wrong = (float(squared_error(net, [unseen, *p], target)) for p in (prompt, swapped))
     assert 10 * np.log10(wrong / right) > 6, (right, wrong)

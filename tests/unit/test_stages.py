@@ -35,7 +35,7 @@ def test_training_learns_and_keeps_the_best_network(photos, tmp_path):
     scores = [row["psnr/valid"] for row in rows if "psnr/valid" in row]
     assert len(scores) == 6 and scores[-1] > scores[0] + 1
     assert seen[:2] == [(5, "loss/train"), (5, "psnr/valid")]
-    assert (done.path, done.photographs) == (tmp_path / "espcn_x2" / "best.keras", 1)
+    assert (done.path, done.images) == (tmp_path / "espcn_x2" / "best.keras", 1)
     high = np.asarray(Image.open(photos / "1.png"))
     low = np.asarray(Image.fromarray(high).resize((55, 45), Image.Resampling.BICUBIC))
     kept = Upscaler(load_network(done.path, 2))(low[None])[0]

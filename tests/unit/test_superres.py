@@ -13,11 +13,12 @@ from src.config import InputError
 from src.data.images import write_png
 from src.measuring import metrics
 from src.superres.bundled import FILES, find_network
+from src.superres.enlarging import enlarge_files
 from src.superres.espcn import Espcn
 from src.superres.files import load_mean, load_network, save_network
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 from src.superres.upscaler import Upscaler, bicubic
-from src.superres.upscaling import UpscaleOptions, enlarge_files, upscale_paths
+from src.superres.upscaling import UpscaleOptions, upscale_paths
 from tests.conftest import CPU, photo
 
 

@@ -153,9 +153,10 @@ const enlarge = part("enlarge", job => {
   const {form, chooser, root} = enlarge, scale = number(form, "scale");
   const networks = ["espcn", "srresnet", "srgan"].filter(name => form.elements[name].checked && !form.elements[name].disabled);
   if (!chooser.file) return job.say("", "Choose a picture first.");
-  if (!networks.length) return job.say("", "Choose a network.");
+  const prompt = form.elements.prompt.disabled ? "" : form.elements.prompt.value.trim();
+  if (!networks.length && !prompt) return job.say("", "Choose a network, or write a prompt.");
   enlarge.clear();
-  job.run("enlarge", {networks, scale}, chooser.file, step => {
+  job.run("enlarge", {networks, scale, ...prompt && {prompt}}, chooser.file, step => {
     if (step.share) job.bar.value = step.share;
     job.say(step.title);
     if (step.file) enlarge.add(step, scale);
@@ -189,7 +190,7 @@ function compare() {
 
 for (const control of [before, after, $(enlarge.root, "[name=divide]")]) control.addEventListener("input", compare);
 enlarge.form.elements.scale.addEventListener("change", event => {
-  for (const name of ["srresnet", "srgan"]) enlarge.form.elements[name].disabled = event.target.value !== "4";
+  for (const name of ["srresnet", "srgan", "prompt"]) enlarge.form.elements[name].disabled = event.target.value !== "4";
 });
 
 // Look inside

@@ -1,0 +1,180 @@
+"""Triples (image, instruction, edited image) as batches for a prompt-guided network."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from src.config import InputError
+from src.data.images import read_image
+from src.data.triples import Triple, read_triples
+from src.superres.pairs import low_resolution
+from src.superres.photographs import TrainingData, fingerprint
+from src.superres.prompted import Prompted
+from src.superres.text import TextEncoder
+
+TRAIN, VALID = "train.jsonl", "valid.jsonl"
+HELD_OUT = 20  # every such image of a file validates that has no VALID beside it
+SCORED = 64  # triples at most that a network is validated on
+HELD, PROMPTS = 1 << 29, 1 << 12  # bytes of images, and prompts, that are held in memory
+
+Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low resolution, tokens, mask, high resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class InstructedOptions:
+    """What a prompt-guided network is trained on.
+
+    Attributes:
+        train: a folder of triples.
+        triples: files of it; by default every train.jsonl anywhere below it. A valid.jsonl beside one validates;
+            of one without, one image in HELD_OUT does, with all its edits.
+        patch: low-resolution pixels on a side of a crop.
+        noise: standard deviation of Gaussian noise that is added to low resolution, of a range of 1.
+        seed: of everything drawn.
+    """
+
+    train: str
+    triples: tuple[str, ...] = ()
+    patch: int = 32
+    noise: float = 0.0
+    seed: int = 42
+
+
+class Instructed:
+    """Random examples from triples; a batch depends on the seed and its step alone.
+
+    A kind of edit is drawn by the square root of the number of its triples, so that the many do not drown the few.
+    """
+
+    def __init__(self, triples: Sequence[Triple], encoder: TextEncoder, options: InstructedOptions):
+        """InputError if a prompt is not one for the encoder."""
+        self.triples, self.options, self.encoder = triples, options, encoder
+        self.length = max(len(encoder.numbers(prompt)) for prompt in {t.instruction for t in triples})
+        kinds, of = np.unique([t.kind for t in triples], return_inverse=True)
+        counts = np.bincount(of, minlength=len(kinds))
+        self.share = (counts**-0.5)[of] / np.sqrt(counts).sum()
+        _, first = read_pair(triples[0].image)
+        self.picture = functools.lru_cache(max(1, HELD // first.nbytes))(read_pair)
+        self.tokens = functools.lru_cache(PROMPTS)(self.encoded)
+
+    def signature(self, n_batch: int) -> tuple[tf.TensorSpec, ...]:
+        """What `batches` yields: low resolution, tokens, their mask, high resolution."""
+        p, t = self.options.patch, self.length
+        high = 4 * p
+        shapes = [n_batch, p, p, 3], [n_batch, t, self.encoder.width], [n_batch, t], [n_batch, high, high, 3]
+        return tuple(tf.TensorSpec(shape) for shape in shapes)
+
+    def batches(self, n_batch: int, first: int, stop: int) -> Iterator[Example]:
+        """Yield float32 batches as `signature` has them, images in 0..1, for the steps first..stop-1."""
+        for step in range(first, stop):
+            rng = np.random.default_rng([self.options.seed, 1, step])
+            chosen = rng.choice(len(self.triples), n_batch, p=self.share)
+            examples = [self.example(self.triples[i], rng) for i in chosen]
+            yield tuple(np.stack(arrays) for arrays in zip(*examples))
+
+    def example(self, triple: Triple, rng: np.random.Generator | None) -> Example:
+        """A crop of a triple at random, with noise; the middle of it without where there is no `rng`."""
+        (low, before), (_, high) = self.picture(triple.image), self.picture(triple.edited)
+        check_sizes(triple, before, high, self.options.patch)
+        spare = np.array(low.shape[:2]) - self.options.patch
+        y, x = rng.integers(0, spare + 1) if rng else spare // 2
+        p = self.options.patch
+        low, high = low[y : y + p, x : x + p], high[4 * y : 4 * (y + p), 4 * x : 4 * (x + p)]
+        low, high = np.float32(low) / 255, np.float32(high) / 255
+        if rng and self.options.noise:
+            low = low + rng.normal(0, self.options.noise, low.shape).astype(np.float32)
+        return low, *self.tokens(triple.instruction), high
+
+    def encoded(self, prompt):
+        """The tokens of a prompt [t, d] and their mask [t], as long as those of the longest."""
+        (tokens,), (mask,) = self.encoder.encode([prompt], self.length)
+        return tokens, mask
+
+
+def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(low resolution, high resolution) of an image file, uint8 [h, w, 3], cut to a multiple of 4."""
+    high, low = low_resolution(np.asarray(read_image(path)), 4)
+    return low, high
+
+
+def check_sizes(triple, before, after, patch):
+    """InputError if the images of a triple differ in size, or are smaller than a crop."""
+    if before.shape != after.shape:
+        sizes = f"{after.shape[1]}x{after.shape[0]} pixels, but {triple.image} has {before.shape[1]}x{before.shape[0]}"
+        raise InputError(f"{triple.edited}: {sizes}; make the triples anew")
+    if min(before.shape[:2]) < 4 * patch:
+        size = f"{before.shape[1]}x{before.shape[0]} pixels"
+        raise InputError(f"{triple.image}: {size}, but `patch` {patch} needs {4 * patch} on a side; take fewer")
+
+
+def find_triples(options: InstructedOptions) -> list[Path]:
+    """The files that options name.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    folder = Path(options.train)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    paths = [folder / name for name in options.triples] or sorted(folder.rglob(TRAIN))
+    if not paths:
+        raise InputError(f"{folder}: no {TRAIN} in it; make one with triples.py, or name others as `triples`")
+    return paths
+
+
+def split(paths: Sequence[Path]) -> tuple[list[Triple], list[Triple]]:
+    """(triples to train on, SCORED triples for validation at most)."""
+    train, valid = [], {}
+    for path in paths:
+        triples, beside = read_triples(path), path.with_name(VALID)
+        if beside.exists():
+            valid |= dict.fromkeys(read_triples(beside))
+        else:
+            valid |= dict.fromkeys(t for t in triples if number(t.image) % HELD_OUT == 0)
+            triples = [t for t in triples if number(t.image) % HELD_OUT]
+        train += triples
+    if not train or not valid:
+        raise InputError(f"{paths[0]}: too few images to train and to validate on; make more triples")
+    return train, sorted(valid, key=lambda t: (number(t.edited, t.instruction), t.edited))[:SCORED]
+
+
+def number(path, more=""):
+    """A number that follows from a file's name alone, not from where it lies."""
+    return int(hashlib.sha256(f"{path.name}\0{more}".encode()).hexdigest(), 16)
+
+
+def load_instructed(options: InstructedOptions, net: Prompted, encoder: TextEncoder) -> TrainingData:
+    """What a prompt-guided network is trained and validated on: examples to validate are crops of the middle.
+
+    Raises:
+        InputError: no triples, images of other sizes than they need, or an encoder that is not the network's.
+    """
+    check_encoder(net, encoder)
+    paths = find_triples(options)
+    train, valid = split(paths)
+    pairs = Instructed(train, encoder, options)
+    of_valid = Instructed(valid, encoder, options)
+    next(pairs.batches(1, 0, 1))  # complains now, not when training has begun
+    pictures = sorted({path for t in train for path in (t.image, t.edited)})
+    description = {name: getattr(options, name) for name in ("patch", "noise", "seed")}
+    description |= {
+        "triples": fingerprint(paths, options.train),
+        "images": fingerprint(pictures, options.train),
+        "text encoder": encoder.fingerprint,
+    }
+    return TrainingData(pairs, [of_valid.example(t, None) for t in valid], description)
+
+
+def check_encoder(net: Prompted, encoder: TextEncoder):
+    """InputError if a network was trained with another encoder."""
+    expected: Any = net.settings["encoder"]
+    if net.settings["text"] != encoder.width or expected not in ("", encoder.fingerprint):
+        found = f"an encoder of {encoder.width} numbers, fingerprint {encoder.fingerprint}"
+        wanted = f"{net.settings['text']} and {expected or 'any'}"
+        raise InputError(f"`text`: {found}; the network was trained with {wanted}; use that one")

@@ -1,0 +1,57 @@
+"""Training a prompt-guided network on triples."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from src import hosts
+from src.measuring.metrics import psnr
+from src.superres.instructed import Example, InstructedOptions, load_instructed
+from src.superres.photographs import TrainingData
+from src.superres.pixel import PixelRecipe, PixelTask
+from src.superres.prompted import Prompted
+from src.superres.stages import Session, Trained, find_run, learn, plotted, start_from
+from src.superres.text import TextEncoder
+from src.training.loop import Figures
+
+
+class PromptTask(PixelTask):
+    """`PixelTask` for examples with prompts."""
+
+    def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path):
+        super().__init__(net, data, recipe, path)
+        self.predict = tf.function(lambda *inputs: net(inputs), autograph=False)
+
+    def validate(self) -> Figures:
+        return {"psnr": float(np.mean(hosts.current().divided(self.data.valid, self.scored)))}
+
+    def scored(self, example: Example) -> float:
+        """PSNR in dB, of red, green and blue, of what the network makes of an example."""
+        *inputs, high = example
+        return psnr_of(self.predict(*(x[None] for x in inputs))[0].numpy(), high)
+
+
+def psnr_of(made: np.ndarray, high: np.ndarray) -> float:
+    """PSNR in dB of two images [h, w, 3] in 0..1, rounded to 8 bits, red, green and blue."""
+    a, b = (np.uint8(np.rint(np.clip(x, 0, 1) * 255)) for x in (made, high))
+    return psnr(a, b, border=0, channel="rgb")
+
+
+def train_on_triples(
+    net: Prompted, options: InstructedOptions, recipe: PixelRecipe, session: Session, encoder: TextEncoder
+) -> Trained:
+    """Train a network, made under the session's strategy, until its validation PSNR no longer rises.
+
+    Raises:
+        InputError: unsuitable triples, `weights` or encoder, or the folder holds another run.
+    """
+    data = load_instructed(options, net, encoder)
+    if session.weights:
+        start_from(session.weights, net)
+    unedited = float(np.mean([psnr_of(net.base(low[None])[0].numpy(), high) for low, *_, high in data.valid]))
+    with find_run(net, data, recipe, session) as run:
+        with session.strategy.scope():
+            task = PromptTask(net, data, recipe, run.path / "best.keras")
+        learn(task, run, recipe, session)
+        return plotted(run, Trained(task.path, float(task.best.numpy()), unedited, len(data.valid)))

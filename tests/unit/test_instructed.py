@@ -1,0 +1,271 @@
+"""Triples as batches, the training on them, what prompts make of files, and how edits are scored."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.config import InputError
+from src.data.triples import read_triples
+from src.superres.edit_scoring import EditScore, by_kind, score_edits
+from src.superres.instructed import Instructed, InstructedOptions, find_triples, load_instructed, split
+from src.superres.pairs import resized
+from src.superres.pixel import PixelRecipe
+from src.superres.prompted import Prompted
+from src.superres.prompting import train_on_triples
+from src.superres.prompts import Editor, Prompts, slug
+from src.superres.stages import Session
+from src.superres.text import TextEncoder
+from src.superres.upscaler import Upscaler
+from src.superres.upscaling import UpscaleOptions, upscale_paths
+from tests.conftest import photo
+
+EDITS = {"invert it": lambda x: 255 - x, "make it dark": lambda x: x // 4}
+ENCODER = TextEncoder.open()
+TINY = {"maps": 4, "blocks": 1, "encoder": ENCODER.fingerprint}
+
+
+def make_triples(folder, name="train", images=3, size=32, first=0):
+    """Triples of `images` photographs and EDITS, and a kind that has a single one."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+
+    def picture(stem, pixels):
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{stem}.png")
+        return f"images/{stem}.png"
+
+    for i in range(first, first + images):
+        pixels = photo(size, size + 4, i)
+        image = picture(f"{name}{i}", pixels)
+        for number, (instruction, edit) in enumerate(EDITS.items()):
+            edited = picture(f"{name}{i}-{number}", edit(pixels))
+            notes = {"kind": instruction.split()[0], "phrasing": "seen" if i % 2 else "held out"}
+            lines.append({"image": image, "instruction": instruction, "edited": edited} | notes)
+    lines.append(lines[0] | {"instruction": "turn every colour into its opposite, please", "kind": "rare"})
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder / f"{name}.jsonl"
+
+
+def test_a_batch_is_a_crop_of_both_images_at_one_place(tmp_path):
+    triples = read_triples(make_triples(tmp_path))[:-1]
+    data = Instructed(triples, ENCODER, InstructedOptions(str(tmp_path), patch=5))
+    (batch,) = data.batches(64, 3, 4)
+    assert [(x.shape, x.dtype) for x in batch] == [(tuple(s.shape), np.float32) for s in data.signature(64)]
+    places = {}
+    for triple in triples:
+        before, after = (np.asarray(Image.open(p)) for p in (triple.image, triple.edited))
+        low = resized(before, (8, 9))
+        for y, x in np.ndindex(8 - 5 + 1, 9 - 5 + 1):
+            key = low[y : y + 5, x : x + 5].tobytes(), after[4 * y : 4 * y + 20, 4 * x : 4 * x + 20].tobytes()
+            places[key] = (triple.image, y, x), triple.instruction
+    found = []
+    for low, tokens, mask, high in zip(*batch):
+        place, instruction = places[tuple(np.uint8(np.rint(a * 255)).tobytes() for a in (low, high))]
+        found.append(place)
+        (expected,), (real,) = ENCODER.encode([instruction])
+        n = len(real)
+        np.testing.assert_array_equal(tokens[:n], expected)
+        assert mask.sum() == n and not tokens[n:].any()
+    assert len(set(found)) > 20
+
+
+def test_batches_follow_from_the_seed_and_their_step(tmp_path):
+    triples = read_triples(make_triples(tmp_path))
+
+    def data(**options):
+        return Instructed(triples, ENCODER, InstructedOptions(str(tmp_path), **{"patch": 4, "noise": 0.1} | options))
+
+    def same(a, b):
+        return all(np.array_equal(x, y) for x, y in zip(a, b))
+
+    first, second, third = data().batches(3, 0, 3)
+    assert same(next(data().batches(3, 2, 3)), third) and not same(first, second)
+    assert not same(next(data(seed=1).batches(3, 0, 1)), first)
+    (clean,) = data(noise=0.0).batches(3, 0, 1)
+    assert not same(clean, first)
+
+
+def test_noise_is_added_to_low_resolution_alone(tmp_path):
+    (triple, *_) = read_triples(make_triples(tmp_path, images=1))
+    noisy, clean = (Instructed([triple], ENCODER, InstructedOptions(str(tmp_path), (), 8, noise)) for noise in (0.2, 0))
+    (low, *_, high), (original, *_, same) = (x.example(triple, np.random.default_rng(0)) for x in (noisy, clean))
+    assert 0.15 < np.std(low - original) < 0.25
+    np.testing.assert_array_equal(high, same)
+    np.testing.assert_array_equal(noisy.example(triple, None)[0], clean.example(triple, None)[0])
+
+
+def test_rare_kinds_are_drawn_by_the_square_root_of_their_number(tmp_path):
+    triples = read_triples(make_triples(tmp_path, images=16, size=16))
+    data = Instructed(triples, ENCODER, InstructedOptions(str(tmp_path), patch=4))
+    by = {kind: sum(p for p, t in zip(data.share, triples) if t.kind == kind) for kind in ("invert", "make", "rare")}
+    np.testing.assert_allclose([by["invert"], by["make"], by["rare"]], [4 / 9, 4 / 9, 1 / 9])
+
+
+def test_which_files_and_what_is_held_out(tmp_path):
+    one, two = make_triples(tmp_path / "a"), make_triples(tmp_path / "b" / "c", images=60, first=3)
+    assert find_triples(InstructedOptions(str(tmp_path))) == [one, two]
+    assert find_triples(InstructedOptions(str(tmp_path), ("a/train.jsonl",))) == [one]
+    train, valid = split([one, two])
+    assert len(train) + len(valid) == 2 * 63 + 2 and 2 <= len(valid) <= 16
+    assert not {t.image for t in train} & {t.image for t in valid}
+    make_triples(tmp_path / "a", "valid", images=40)
+    train, valid = split([one, two])
+    assert len(train) + 16 >= 2 * 63 + 2 and len(valid) == 64
+    assert {t.image.parent.parent.name for t in valid} == {"a", "c"} and not {t.image for t in train} & {
+        t.image for t in valid
+    }
+    (train, valid) = split([one])
+    assert len(train) == 7 and len(valid) == 64 and {t.image.parent.parent.name for t in valid} == {"a"}
+    (tmp_path / "a").rename(tmp_path / "elsewhere")
+    moved = split([tmp_path / "elsewhere" / "train.jsonl"])[1]
+    assert [t.edited.name for t in moved] == [t.edited.name for t in valid]
+
+
+def test_mistakes(tmp_path):
+    net = Prompted(**TINY)
+
+    def load(folder, net=net, **options):
+        return load_instructed(InstructedOptions(str(folder), **{"patch": 4} | options), net, ENCODER)
+
+    path = make_triples(tmp_path, images=30)
+    Image.fromarray(photo(32, 40)).save(tmp_path / "images" / "train0-0.png")
+    (tmp_path / "nothing").mkdir()
+    few = make_triples(tmp_path / "few", images=1)
+    triples = read_triples(path)
+    for wrong, message in (
+        (lambda: load(tmp_path / "gone"), "gone: no such folder"),
+        (lambda: load(tmp_path / "nothing"), "nothing: no train.jsonl in it; make one with triples.py"),
+        (lambda: load(tmp_path, triples=("other.jsonl",)), "other.jsonl"),
+        (lambda: load(few.parent), "few/train.jsonl: too few images to train and to validate on"),
+        (lambda: load(tmp_path, patch=9), "but `patch` 9 needs 36 on a side; take fewer"),
+        (lambda: load(tmp_path, Prompted(maps=1, blocks=0, encoder="0" * 16)), "`text`: an encoder of 384 numbers"),
+        (lambda: load(tmp_path, Prompted(maps=1, blocks=0, text=8)), "the network was trained with 8 and any"),
+        (lambda: score_edits(net, ENCODER, triples[:1]), "train0-0.png: images of a triple differ in size"),
+    ):
+        with pytest.raises(InputError, match=message):
+            wrong()
+
+
+@pytest.mark.slow
+def test_training_learns_edits_and_keeps_srresnet(tmp_path):
+    make_triples(tmp_path / "data", images=40, size=16)
+    net = Prompted("attention", **TINY | {"maps": 8})
+    base = net.base.get_weights()
+    recipe = PixelRecipe("adam", 0.01, epochs=3, steps=40, n_batch=8)
+    options = InstructedOptions(str(tmp_path / "data"), patch=4)
+    done = train_on_triples(net, options, recipe, Session(tmp_path), ENCODER)
+    assert done.path == tmp_path / "prompted_x4" / "best.keras" and done.path.exists()
+    assert done.psnr > done.baseline + 5
+    assert all(np.array_equal(a, b) for a, b in zip(base, net.base.get_weights()))
+    again = train_on_triples(Prompted("attention", **TINY | {"maps": 8}), options, recipe, Session(tmp_path), ENCODER)
+    assert again == done
+    with pytest.raises(InputError, match="noise"):
+        other = InstructedOptions(str(tmp_path / "data"), patch=4, noise=0.1)
+        train_on_triples(net, other, recipe, Session(tmp_path), ENCODER)
+    figures = by_kind(score_edits(net, ENCODER, read_triples(tmp_path / "data" / "train.jsonl")))
+    assert figures["all"]["nearest"] > 0.7 and figures["all"]["heard"] > 1
+    assert figures["all, seen"]["triples"] + figures["all, held out"]["triples"] == 81 == figures["all"]["triples"]
+
+
+def heard(net):
+    """The network with weights at random where it edits, so that each prompt does something else."""
+    rng = np.random.default_rng(0)
+    for v in net.trainable_variables:
+        v.assign(rng.normal(0, 0.3, v.shape))
+    return net
+
+
+def test_scores_are_numpys(tmp_path):
+    """Against each image in turn, by what an `Upscaler` makes of the image with the prompt of the triple."""
+    net, triples = heard(Prompted(**TINY)), read_triples(make_triples(tmp_path, images=2, size=24))
+    net.save(tmp_path / "net.keras")
+    editor = Editor([str(tmp_path / "net.keras")])
+
+    def decibels(a, path):
+        return 10 * np.log10(255**2 / np.mean((a.astype(float) - np.asarray(Image.open(path))) ** 2))
+
+    told = []
+    for triple, score in zip(triples, score_edits(net, ENCODER, triples, progress=lambda *at: told.append(at))):
+        ((_, upscaler),) = editor.edits([triple.instruction])
+        made = upscaler(resized(np.asarray(Image.open(triple.image)), (6, 7))[None])[0]
+        others = {t.edited for t in triples if t.image == triple.image} - {triple.edited}
+        expected = [decibels(made, triple.edited), decibels(made, triple.image), max(decibels(made, p) for p in others)]
+        np.testing.assert_allclose([score.right, score.unedited, score.sibling], expected, atol=0.02)
+        assert score.triple == triple and score.nearest == (expected[0] > max(expected[1:]))
+    assert told == [(i + 1, 5) for i in range(5)]
+
+
+def test_figures_are_means():
+    def score(kind, right, unedited, sibling, shuffled):
+        triple = type("T", (), {"kind": kind, "phrasing": ""})
+        return EditScore(triple, right, unedited, sibling, shuffled)
+
+    found = by_kind([score("a", 30, 20, 25, 10), score("a", 20, 22, 10, 20), score("b", 9, 5, -np.inf, 9)])
+    assert list(found) == ["a", "b", "all"]
+    assert found["a"] == pytest.approx(
+        {"triples": 2, "psnr": 25, "margin": 4, "over sibling": 7.5, "nearest": 0.5, "heard": 10}
+    )
+    assert found["all"]["nearest"] == pytest.approx(2 / 3) and found["all"]["over sibling"] == 7.5
+    assert np.isnan(found["b"]["over sibling"])
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "tiny.keras"
+    heard(Prompted(**TINY)).save(path)
+    return path
+
+
+def test_a_file_for_each_prompt_and_a_sheet(tmp_path, network):
+    for i in range(2):
+        Image.fromarray(photo(6, 8, i)).save(tmp_path / f"{i}.png")
+    paths, lines, told = [tmp_path / "0.png", tmp_path / "1.png"], [], []
+    (tmp_path / "out").mkdir()
+    prompts = Prompts(("Make it night!", "make it night", "夜"), 0.5)
+    options = UpscaleOptions(tmp_path / "out", weights=(str(network),), prompts=prompts)
+    done = upscale_paths(paths, "prompted", options, lambda *at: told.append(at), lines.append)
+    names = ["make-it-night", "make-it-night-2", "prompt"]
+    assert [p.name for p in done.paths] == [f"{i}_{name}_x4.png" for i in range(2) for name in names]
+    assert done.columns == ["input", "bicubic", "srresnet", *prompts.prompts] and told[-1] == (6, 6)
+    assert done.sheet == tmp_path / "out" / "prompted.png" and done.sheet.exists()
+    made = [np.asarray(Image.open(p)) for p in done.paths]
+    assert made[0].shape == (24, 32, 3) and (made[0] != made[2]).any() and (made[0] != made[3]).any()
+    assert (made[0] != made[1]).any()  # "!" is heard
+    assert lines[0] == f"network: {network}"
+
+
+def test_without_a_prompt_it_is_srresnet(tmp_path, network):
+    Image.fromarray(photo(6, 8)).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    options = UpscaleOptions(tmp_path / "out", weights=(str(network),))
+    done = upscale_paths([tmp_path / "a.png"], "prompted", options)
+    assert [p.name for p in done.paths] == ["a_srresnet_x4.png"] and done.columns == ["input", "bicubic", "srresnet"]
+    made = Upscaler(Editor([str(network)]).net.base)(photo(6, 8)[None])[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(done.paths[0])), made)
+
+
+def test_wrong_prompts_are_refused_before_anything_is_written(tmp_path, network):
+    Image.fromarray(photo(6, 8)).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    for prompts, message in (
+        (Prompts(("dark", "")), "`prompt` '': 0 characters; write 1 to 256"),
+        (Prompts(("x" * 10_000,)), "10000 characters; write 1 to 256"),
+        (Prompts(("dark",), 1.5), "`strength` is 1.5"),
+        (Prompts(("dark",), text=str(tmp_path / "gone")), "gone: no such folder"),
+    ):
+        with pytest.raises(InputError, match=message):
+            upscale_paths(
+                [tmp_path / "a.png"],
+                "prompted",
+                UpscaleOptions(tmp_path / "out", weights=(str(network),), prompts=prompts),
+            )
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    "prompt, name",
+    [("Make it night!", "make-it-night"), ("../../etc", "etc"), ("夜", "prompt"), ("a " * 60, "a-" * 19 + "a")],
+)
+def test_a_prompt_as_part_of_a_name(prompt, name):
+    assert slug(prompt) == name
