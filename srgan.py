@@ -4,7 +4,7 @@
 import sys
 
 from src.cli import superres
-from src.cli.flags import add_dtype_flag, find_devices
+from src.cli.flags import add_dtype_flag, find_devices, precision
 from src.cli.parser import natural, options, positive, rate, weight
 from src.cli.process import run
 
@@ -97,11 +97,6 @@ def train_gan(args):
     recipe = options(GanRecipe, args, discriminator_lr=args.discriminator_lr or args.lr)
     session = superres.make_session(args, strategy, files)
     return train_against_discriminator(net, data, recipe, session, args.keep_every, args.picture_every)
-
-
-def precision(args):
-    """Keras' name for a type of products."""
-    return args.dtype if args.dtype == "float32" else f"mixed_{args.dtype}"
 
 
 def main(argv=None):

@@ -27,6 +27,11 @@ def add_dtype_flag(group):
     group.add_argument("--dtype", choices=choices, default="float32", help="of the products; all else stays float32")
 
 
+def precision(args):
+    """Keras' name for the type of products that --dtype asks for."""
+    return args.dtype if args.dtype == "float32" else f"mixed_{args.dtype}"
+
+
 def add_device_flags(p):
     """The flags HOSTED, which `find_devices` and `src.cli.cluster.join` read, in a group, which is returned."""
     group = p.add_argument_group("parallelism")

@@ -1,7 +1,7 @@
 """What prompt_sr.py does: flags to options of `src.superres`, and what is printed."""
 
 from src.cli import superres
-from src.cli.flags import find_devices
+from src.cli.flags import find_devices, precision
 from src.cli.parser import Number, options
 from src.cli.process import progress_bar
 
@@ -41,11 +41,10 @@ def train(args):
     from src.superres.text import TextEncoder
 
     encoder, strategy = TextEncoder.open(args.text), find_devices(args)
-    precision = args.dtype if args.dtype == "float32" else f"mixed_{args.dtype}"
     with strategy.scope():
         base, listed = find_network("srresnet")
         words = {"text": encoder.width, "encoder": encoder.fingerprint}
-        net = Prompted.around(base, args.skip, maps=args.maps, seed=args.seed, dtype=precision, **words)
+        net = Prompted.around(base, args.skip, maps=args.maps, seed=args.seed, dtype=precision(args), **words)
     superres.check_batch(args, net)
     superres.say(f"enlarged by: {listed}")
     data = options(InstructedOptions, args, triples=tuple(args.triples or ()))

@@ -121,10 +121,10 @@ class Recoloured(layers.Layer):
         return x + strength[:, None, None, None] * change
 
 
-def small(layer, x):
+def small(layer, x, start=START):
     """What a new layer makes of x, after its kernel is made small: what is added to other maps starts as little."""
     layer.build(x.shape)
-    layer.kernel.assign(START * layer.kernel)
+    layer.kernel.assign(start * layer.kernel)
     return layer(x)
 
 

@@ -33,6 +33,7 @@ from src.superres.subpixel import PixelShuffle
 SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
 CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
+FAINT = 0.03  # of its usual size, at which the kernel starts whose change is of all pixels at once
 WORDS = 256  # numbers that a prompt's vector is first turned into
 STRENGTHS = Real(0, 1)
 
@@ -174,7 +175,7 @@ class Prompted(Network):
             PromptVector(dtype="float32")([tokens, mask])
         )
         vector = make(layers.Dense, 2 * maps, kernel_initializer=make.start())(words)
-        everywhere = small(make(layers.Dense, CHANGE, kernel_initializer=make.start()), words)
+        everywhere = small(make(layers.Dense, CHANGE, kernel_initializer=make.start()), words, FAINT)
         prompt = Prompt(vector, TokenVectors(dtype="float32")([tokens, mask]), mask)
         first = residual(make, make.conv(maps, 3)(make(layers.Rescaling, 2, -1)(make(Aligned)(images))))
         second = residual(make, make.conv(2 * maps, 4, strides=DOWN)(first))

@@ -1,4 +1,4 @@
-"""Prompts as a frozen BERT hears them: the embeddings of their tokens with a mask, and their mean.
+"""Prompts as a frozen BERT hears them: the embeddings of their tokens with a mask.
 
 The one that is bundled is MiniLM-L6 (Wang et al. 2020, arXiv 2002.10957, trained on by sentence-transformers): its
 weights come with a package, its sizes and its vocabulary with this project. Any other lies in a folder in Hugging
@@ -32,7 +32,6 @@ SIZES = {
 LAYOUT = f"`text` takes a folder of a BERT: {CONFIG}, tokenizer.json or vocab.txt, {WEIGHTS} or {GRAPHS[0]}"
 CHARACTERS = 256  # of a prompt at most
 BATCH = 32  # prompts at a time
-SMALLEST = 1e-12  # norm of a vector that has a direction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,12 +140,6 @@ class TextEncoder:
             found = "NaN or infinity" if out.shape == (*ids.shape, self.width) else f"{list(out.shape)}"
             raise InputError(f"`text` makes {found} of tokens {list(ids.shape)}, expected [..., {self.width}] numbers")
         return out
-
-
-def pooled(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The mean of the tokens [n, t, d] that a mask [n, t] says are there, at a norm of 1: float32 [n, d]."""
-    total = np.einsum("ntd,nt->nd", tokens, mask)
-    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), SMALLEST)).astype(np.float32)
 
 
 def bundled_weights() -> Path:

@@ -64,8 +64,9 @@ def test_hosts_train_as_one_with_as_many_devices(project, n):
 
 
 @pytest.mark.slow
-def test_another_number_of_hosts_goes_on_to_rounding(project):
-    flags = train(project, "--optimizer", "muon", "--schedule", "constant")
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_another_number_of_hosts_goes_on_to_rounding(project, optimizer):
+    flags = train(project, "--optimizer", optimizer, "--schedule", "constant")
     run_command(*flags, "--steps", 6, "--save_dir", project / "one")
     run_hosts(2, project, *flags, "--steps", 4)
     run_command(*flags, "--steps", 6, "--save_dir", project / "0")
@@ -144,24 +145,31 @@ def test_the_other_trainings_are_those_of_two_devices(project, photos, flags, re
     assert found == expected and not (project / "1").exists()
 
 
-@pytest.mark.parametrize(  # `python -m tests.fuzz.chaos` does more
-    ("victim", "number"), [(0, signal.SIGKILL), pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow)]
-)
-def test_after_a_loss_the_same_command_goes_on_to_the_same_weights(tmp_path, victim, number):
-    chaos.make_data(tmp_path)
-    for process in chaos.begin(tmp_path, tmp_path / "alone"):
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """A folder of data, and the result of two hosts that nothing happens to."""
+    folder = tmp_path_factory.mktemp("chaos")
+    chaos.make_data(folder)
+    for process in chaos.begin(folder, folder / "alone"):
         assert finish(process)[0] == 0
+    return folder, chaos.result(folder / "alone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_after_a_loss_the_same_command_goes_on_to_the_same_weights(unbroken, tmp_path, victim, number):
+    data, expected = unbroken
     folder = tmp_path / "lost"
-    processes = chaos.begin(tmp_path, folder)
+    processes = chaos.begin(data, folder)
     while not chaos.steps_done(folder):
         assert processes[victim].poll() is None
         time.sleep(0.01)
     found, code, seconds, line = chaos.strike(processes, victim, number)
     assert found == victim and code == 1 and seconds < 60
     assert line.startswith("run.py: ") and f"host {victim} (" in line and line.endswith("on all hosts again")
-    for process in chaos.begin(tmp_path, folder):
+    for process in chaos.begin(data, folder):
         assert finish(process)[0] == 0
-    assert chaos.result(folder) == chaos.result(tmp_path / "alone")
+    assert chaos.result(folder) == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import prompt_sr
 from src.config import InputError
 from src.superres import composition
 from src.superres.batch_norm import BatchNormalization
@@ -198,6 +199,10 @@ def test_tirg_is_its_formula():
     close(net([x, vector]), Reference(net).tirg(x, vector))
 
 
+def test_the_command_knows_the_skips():
+    assert prompt_sr.SKIPS == SKIPS
+
+
 def test_tirgs_weights_start_at_1_and_10():
     (layer,) = (layer for layer in Prompted(maps=1, blocks=0, text=1).layers if isinstance(layer, composition.GatedSum))
     assert [w.numpy() for w in layer.trainable_weights] == [1, 10]
@@ -249,7 +254,7 @@ def test_parameters_are_pinned_and_a_new_network_edits_little(skip):
     assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 3_500_000
     assert 2 * net.count_params() < 10e6
     prompt = numbers(1, 4, 384), np.ones([1, 4], np.float32)
-    assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.2
+    assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.05
 
 
 def test_what_enlarges_is_srresnet_whatever_is_trained():
