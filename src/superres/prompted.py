@@ -33,7 +33,7 @@ from src.superres.subpixel import PixelShuffle
 SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
 CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
-FAINT = 0.03  # of its usual size, at which the kernel starts whose change is of all pixels at once
+FAINT = 0.02  # of its usual size, at which the kernel starts whose change is of all pixels at once
 WORDS = 256  # numbers that a prompt's vector is first turned into
 STRENGTHS = Real(0, 1)
 
