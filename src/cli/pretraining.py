@@ -8,13 +8,13 @@ from src.cli.parser import fraction, natural, options, positive, rate
 from src.cli.process import progress_bar, show_figures
 from src.config import InputError
 
-RECIPE = {"steps", "n_batch", "optimizer", "schedule", "lr", "warmup_steps", "beta1", "beta2", "ema", "flip", "shift"}
+RECIPE = {"steps", "n_batch", "optimizer", "schedule", "lr", "warmup_steps", "beta1", "beta2", "ema", "flip"}
 INTERVALS = {"log_every", "eval_every", "eval_images", "save_every"}
 
 
 def add_flags(p):
     """The flags RECIPE and INTERVALS, and --recompute."""
-    train = p.add_argument_group("--train (and, but for --flip and --shift, --finetune)")
+    train = p.add_argument_group("--train (and, but for --flip, --finetune)")
     train.add_argument(
         "--steps",
         type=positive,
@@ -36,9 +36,6 @@ def add_flags(p):
     train.add_argument("--beta2", type=fraction, default=0.95, help="Adam's")
     train.add_argument("--ema", type=fraction, help="momentum of an average of the weights, which is the result")
     train.add_argument("--flip", action="store_true", help="mirror half of the training images")
-    train.add_argument(
-        "--shift", type=natural, default=0, help="move training images by up to so many pixels each way, at random"
-    )
     train.add_argument("--recompute", action="store_true", help="recompute activations: less memory, a third slower")
     train.add_argument("--log_every", type=positive, default=50, help="steps between two reports")
     train.add_argument(
@@ -84,8 +81,6 @@ def train(args, strategy):
 
     hparams, clusters, start = planned(args)
     check_palette(args.data_path, clusters, args.color_cluster_path or (start and checkpoint.palette_beside(start)))
-    if args.shift >= hparams.n_px:
-        raise InputError(f"`shift` {args.shift}: leaves nothing of an image of {hparams.n_px} pixels; take fewer")
     tokens = token_data(args, hparams)
     recipe = make_recipe(args, len(tokens.train), strategy.num_replicas_in_sync)
     part = pretraining.part_size(recipe.n_batch, args.n_sub_batch, strategy.num_replicas_in_sync)

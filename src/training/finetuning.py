@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import HParams, InputError
+from src.data.augmentation import mirrored, shifted
 from src.data.tokens import chunks
 from src.model import ImageGPT
 from src.training.loop import Figures, Intervals, train
-from src.training.pretraining import Pretraining, Recipe, Tokens, augmented, draw_masks, is_missing, shuffled
+from src.training.pretraining import Pretraining, Recipe, Tokens, draw_masks, is_missing, shuffled
 from src.training.runs import RunFolder
 from src.weights.checkpoint import checkpoint_prefix, open_checkpoint, readable, save_model
 
@@ -30,7 +31,7 @@ class FinetuningRecipe(Recipe):
     schedule: str = "constant"
     lr: float = 0.0003
     flip: bool = True
-    shift: int = 4
+    shift: int = 4  # pixels, at most
     clf_only: bool = False  # L_CLF alone
     layer: int | None = None  # whose features the classifier reads, from 1; None: the last one's
     from_scratch: bool = False  # initial weights by the seed instead of the start's, for comparison
@@ -175,7 +176,11 @@ class Finetuning(Pretraining):
         data, recipe, hparams = self.tokens, self.recipe, self.model.hparams
         for places, rng in shuffled(len(data.rows), recipe, first):
             rows = data.rows[places]
-            x = augmented(data.train[rows].astype(np.int32), hparams.n_px, recipe, rng)
+            x = data.train[rows].astype(np.int32)
+            if recipe.shift:
+                x = shifted(x, hparams.n_px, recipe.shift, rng)
+            if recipe.flip:
+                x = mirrored(x, hparams.n_px, rng)
             yield x, draw_masks(x, hparams, rng), data.train_labels[rows].astype(np.float32)
 
     def losses(self, x, mask, y):

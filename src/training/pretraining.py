@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from src import hosts
 from src.config import HParams, InputError
-from src.data.augmentation import mirrored, shifted
+from src.data.augmentation import mirrored
 from src.measuring.evaluation import Evaluator
 from src.model import ImageGPT
 from src.training.loop import Figures, Intervals, Task, train
@@ -42,7 +42,6 @@ class Recipe:
     beta2: float = 0.95
     ema: float = 0.0  # 0: no average
     flip: bool = False
-    shift: int = 0  # pixels, at most
     dtype: str = "float32"
     seed: int = 42
 
@@ -209,14 +208,9 @@ def training_batches(
     """
     for rows, rng in shuffled(len(X), recipe, first):
         x = X[rows].astype(np.int32)
-        yield augmented(x, hparams.n_px, recipe, rng), draw_masks(x, hparams, rng)
-
-
-def augmented(x: np.ndarray, n_px: int, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
-    """Tokens [b, s] of images moved and mirrored as the recipe says."""
-    if recipe.shift:
-        x = shifted(x, n_px, recipe.shift, rng)
-    return mirrored(x, n_px, rng) if recipe.flip else x
+        if recipe.flip:
+            x = mirrored(x, hparams.n_px, rng)
+        yield x, draw_masks(x, hparams, rng)
 
 
 def shuffled(n: int, recipe: Recipe, first: int) -> Iterator[tuple[np.ndarray, np.random.Generator]]:

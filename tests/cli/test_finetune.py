@@ -128,7 +128,6 @@ def test_a_mistake_is_one_line_and_changes_nothing(name, project, capsys):
     [
         (["--train"], "--finetune: not with --train"),
         (["--flip"], "--flip: --finetune does not read it; it belongs to --train"),
-        (["--shift", "1"], "--shift: --finetune does not read it; it belongs to --train"),
         (["--clf"], "--clf: --finetune does not read it"),
         (["--layer", "0"], "--layer: must be at least 1"),
         (["--augment", "mixup"], "--augment: invalid choice"),

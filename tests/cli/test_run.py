@@ -238,7 +238,6 @@ TRAIN_ON = ["--train", *CKPT, *DATA, "--save_dir", "{}/out"]
         (None, [*TRAIN, "--clf"], 1, "--clf: pre-training makes no classifier"),
         (None, [*TRAIN, "--bert_mask_prob", 0.3], 1, "--bert_mask_prob: an autoregressive model has no masks"),
         (None, [*TRAIN, "--n_batch", 12], 1, "--n_batch 12: not a multiple of --n_sub_batch 8"),
-        (None, [*TRAIN, "--shift", 4], 1, "--shift 4: leaves nothing of an image of 4 pixels"),
         (None, [*TRAIN_ON, "--n_px", 5], 1, "--n_px 5"),
         (None, [*TRAIN_ON, "--bert"], 1, "--bert was given but this checkpoint is autoregressive"),
         (None, [*TRAIN_ON, "--clf"], 1, "--clf was given but this checkpoint has no model/clf/wclf"),
