@@ -2,9 +2,10 @@
 """Enlarges images with ESPCN, by default the newest samples of run.py; trains, evaluates and exports the network."""
 
 from src.cli import superres
+from src.cli.parser import positive
 from src.cli.process import run
 
-READS = superres.READS | {"train": superres.READS["train"] | {"activation", "channels"}}
+READS = superres.READS | {"train": superres.READS["train"] | {"activation", "channels", "widths", "residual"}}
 
 
 def parse(argv):
@@ -12,6 +13,10 @@ def parse(argv):
     activations = ["tanh", "relu", "leaky_relu"]
     group.add_argument("--activation", choices=activations, default="tanh", help="between the layers")
     group.add_argument("--channels", choices=["y", "rgb"], default="y", help="of the network; y: chroma is bicubic")
+    wider = "maps of the layers before the last; each more sees a pixel further"
+    group.add_argument("--widths", nargs="+", type=positive, default=[64, 32], metavar="MAPS", help=wider)
+    adds = "add to bicubic interpolation, and layers of like maps to each other"
+    group.add_argument("--residual", action="store_true", help=adds)
     args = p.parse_args(argv)
     superres.check(p, args)
     return args
@@ -20,10 +25,11 @@ def parse(argv):
 def train(args):
     from src.superres.espcn import Espcn
 
-    channels = len(args.channels)
-    return superres.train_on_pixels(
-        args, lambda: Espcn(args.scale or 4, channels, activation=args.activation, seed=args.seed)
-    )
+    def make_network():
+        options = {"activation": args.activation, "widths": args.widths, "residual": args.residual, "seed": args.seed}
+        return Espcn(args.scale or 4, len(args.channels), **options)
+
+    return superres.train_on_pixels(args, make_network)
 
 
 def main(argv=None):

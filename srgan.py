@@ -5,7 +5,7 @@ import sys
 
 from src.cli import superres
 from src.cli.flags import add_dtype_flag, find_devices, precision
-from src.cli.parser import natural, options, positive, rate, weight
+from src.cli.parser import fraction, natural, options, positive, rate, weight
 from src.cli.process import run
 
 NETWORKS = {"pretrain": "srresnet", "gan": "srgan"}  # stage to network
@@ -15,7 +15,12 @@ OF_STAGE = {  # flags of --train that only one stage reads
         "content",
         "vgg_weights",
         "random_features",
+        "adversarial",
         "adversarial_weight",
+        "pixel_weight",
+        "spectral_norm",
+        "ema",
+        "schedule",
         "discriminator_lr",
         "head_start",
         "keep_every",
@@ -37,11 +42,22 @@ def parse(argv):
     group.add_argument("--blocks", type=positive, default=16, help="residual blocks of it")
     add_dtype_flag(group)
     group = p.add_argument_group("--train DIR --stage gan", "goes on from --weights, else from the newest SRResNet")
-    contents = ["vgg54", "vgg22", "inception_resnet_v2", "pixel"]
+    contents = ["vgg54", "vgg22", "vgg16_22", "vgg16_33", "vgg16_43", "inception_resnet_v2", "pixel"]
     group.add_argument("--content", choices=contents, default="vgg54", help="what is compared for the content loss")
-    group.add_argument("--vgg_weights", metavar="FILE", help="ImageNet weights without the top; default: Keras' own")
+    trained = "ImageNet weights without the top, for vgg16 also an edge detector's; default: Keras' own"
+    group.add_argument("--vgg_weights", metavar="FILE", help=trained)
     group.add_argument("--random_features", action="store_true", help="do without weights, only to try the code")
+    kinds = ["standard", "relativistic"]
+    judged = "whether crops are real, or how much more so than the others"
+    group.add_argument("--adversarial", choices=kinds, default="standard", help=judged)
     group.add_argument("--adversarial_weight", type=weight, default=1e-3, help="of the adversarial loss")
+    group.add_argument("--pixel_weight", type=weight, default=0.0, help="of the mean difference of pixels, too")
+    spectral = "of the discriminator's kernels, in place of batch normalization"
+    group.add_argument("--spectral_norm", action="store_true", help=spectral)
+    average = "momentum of the weights' average, which is validated and kept; default: no average"
+    group.add_argument("--ema", type=fraction, default=0.0, metavar="MOMENTUM", help=average)
+    falls = "of both learning rates; cosine: to zero"
+    group.add_argument("--schedule", choices=["constant", "cosine"], default="constant", help=falls)
     group.add_argument("--discriminator_lr", type=rate, help="default: that of the generator, --lr")
     group.add_argument("--head_start", type=natural, default=0, help="updates of the discriminator alone, at first")
     group.add_argument("--keep_every", type=positive, default=50, help="epochs from one kept generator to the next")

@@ -77,8 +77,8 @@ def main():
     from src.data.images import image_files, read_image
     from src.drawing.samples import newest_samples
     from src.files import write_json
-    from src.superres.pairs import resized
-    from src.superres.photographs import validation_pairs
+    from src.superres.pools import resized
+    from src.superres.validation import validation_pairs
 
     valid, samples = (
         list(validation_pairs(map(read_image, paths), SCALE))

@@ -36,6 +36,48 @@ def distances(a, b):
     return 0.5 * np.abs(a - b).sum(), np.abs(np.cumsum(a - b)).sum()
 
 
+def photographs(folder=None):
+    """The image files below a folder, by default the two photographs that come with scikit-learn."""
+    import sklearn.datasets
+
+    from src.data.images import image_files
+
+    return image_files(folder or Path(sklearn.datasets.__file__).parent / "images")
+
+
+def enlarged(pairs, weights=(), degradation="clean"):
+    """Name to what bicubic, the bundled networks and those in files make of the low resolution of (low, high) pairs."""
+    from src.superres.bundled import bundled_file
+    from src.superres.files import load_network
+    from src.superres.pools import resized
+    from src.superres.upscaler import Upscaler
+
+    files = {name: bundled_file(name.lower(), SCALE, degradation) for name in ("ESPCN", "SRResNet", "SRGAN")}
+    networks = {name: Upscaler(load_network(path, SCALE)) for name, path in (files | {w: w for w in weights}).items()}
+    made = {"bicubic": [resized(low, high.shape) for low, high in pairs]}
+    return made | {name: [network(low[None])[0] for low, _ in pairs] for name, network in networks.items()}
+
+
+def mean_psnr(images, pairs):
+    """The mean over images of the PSNR in dB to the high resolution of their pairs."""
+    from src.measuring.metrics import psnr
+
+    return np.mean([psnr(image, high, border=SCALE) for image, (_, high) in zip(images, pairs)])
+
+
+def write_pictures(path, pairs, made):
+    """A sheet of the middle of every image: input, bicubic, what networks make of it, original; what stands where."""
+    from PIL import Image
+
+    from src.data.sheets import side_by_side, write_sheet
+
+    columns = [[Image.fromarray(x) for x in images] for images in list(made.values())[1:]]
+    shown = zip(*columns, [Image.fromarray(high) for _, high in pairs])
+    captions = ["input", *(Path(name).name for name in made), "original"]
+    write_sheet(path, [side_by_side(low, images, SCALE) for (low, _), images in zip(pairs, shown)], captions)
+    print(f"{path}: {', '.join(captions)}, from left to right")
+
+
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("photos", nargs="?", help="folder of photographs (default: the two that come with scikit-learn)")
@@ -45,38 +87,18 @@ def main(argv=None):
     from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    import sklearn.datasets
-    from PIL import Image
+    from src.data.images import read_image
+    from src.superres.validation import validation_pairs
 
-    from src.data.images import image_files, read_image
-    from src.data.sheets import side_by_side, write_sheet
-    from src.measuring.metrics import psnr
-    from src.superres.bundled import bundled_file
-    from src.superres.files import load_network
-    from src.superres.pairs import resized
-    from src.superres.photographs import validation_pairs
-    from src.superres.upscaler import Upscaler
-
-    photos = image_files(args.photos or Path(sklearn.datasets.__file__).parent / "images")
-    pairs = list(validation_pairs(map(read_image, photos), SCALE))
-    files = {name: bundled_file(name.lower()) for name in ("ESPCN", "SRResNet", "SRGAN")}
-    if args.weights:
-        files[args.weights] = args.weights
-    networks = {name: Upscaler(load_network(path)) for name, path in files.items()}
-    made = {"bicubic": [resized(low, high.shape) for low, high in pairs]}
-    made |= {name: [network(low[None])[0] for low, _ in pairs] for name, network in networks.items()}
+    pairs = list(validation_pairs(map(read_image, photographs(args.photos)), SCALE))
+    made = enlarged(pairs, [args.weights] if args.weights else [])
     originals = histogram(high for _, high in pairs)
     print(f"{'':12}{'total variation':>16}{'earth mover':>13}{'PSNR':>8}   {len(pairs)} photographs, x{SCALE}")
     for name, images in made.items():
         variation, shift = distances(histogram(images), originals)
-        score = np.mean([psnr(image, high, border=SCALE) for image, (_, high) in zip(images, pairs)])
-        print(f"{name:12}{variation:>16.4f}{shift:>13.3f}{score:>8.2f}", flush=True)
+        print(f"{name:12}{variation:>16.4f}{shift:>13.3f}{mean_psnr(images, pairs):>8.2f}", flush=True)
     if args.sheet:
-        columns = [[Image.fromarray(x) for x in images] for images in list(made.values())[1:]]
-        shown = zip(*columns, [Image.fromarray(high) for _, high in pairs])
-        captions = ["input", *made, "original"]
-        write_sheet(args.sheet, [side_by_side(low, images, SCALE) for (low, _), images in zip(pairs, shown)], captions)
-        print(f"{args.sheet}: {', '.join(captions)}, from left to right")
+        write_pictures(args.sheet, pairs, made)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from src.cli.process import import_tensorflow, progress_bar, show_figures, show_
 from src.config import SAVE_DIR
 from src.memory import check_fits
 
-DATA = {"valid", "degradation", "color_cluster_path", "n_px", "patch", "augment", "seed"}
+DATA = {"valid", "degradation", "color_cluster_path", "n_px", "squares", "least", "patch", "augment", "seed"}
 RECIPE = {"optimizer", "lr", "epochs", "steps", "n_batch", "patience"}
 READS = {  # mode to the flags that it reads in both commands
     "upscale": {"scale", "weights", "degradation", "save_dir"},
@@ -23,7 +23,8 @@ def make_parser(name, description, scales, reads):
     p = Parser(prog=f"{name}.py", description=description, reads=reads)
     mode = p.add_argument_group("mode").add_mutually_exclusive_group()
     mode.add_argument("--upscale", nargs="*", metavar="PATH", help="images or folders; default: the newest samples")
-    mode.add_argument("--train", metavar="DIR", help="train on the photographs below DIR")
+    alike = "train on the photographs below DIR; several are drawn from alike"
+    mode.add_argument("--train", nargs="+", metavar="DIR", help=alike)
     mode.add_argument("--eval", metavar="DIR", help="PSNR, SSIM and MSE on the photographs below DIR, beside bicubic")
     formats = "saved_model, onnx or litert (RGB in and out, float32 in 0..1), or float16 (a .keras file for --weights)"
     mode.add_argument("--export", nargs=2, metavar=("FORMAT", "PATH"), help=f"write the network as {formats}")
@@ -43,7 +44,12 @@ def make_parser(name, description, scales, reads):
 def add_training_flags(p):
     """The flags of --train that both commands know, in a group, which is returned."""
     group = p.add_argument_group("--train")
-    group.add_argument("--valid", metavar="DIR", help="photographs for validation; default: every tenth below --train")
+    held_out = "photographs for validation; default: every tenth below each of --train"
+    group.add_argument("--valid", nargs="+", metavar="DIR", help=held_out)
+    whole = "train on squares of --n_px, too: drawn from photographs in all sizes, small pictures whole"
+    group.add_argument("--squares", action="store_true", help=whole)
+    smallest = "pixels of the shorter side below which a photograph is not made smaller, so that small ones stay"
+    group.add_argument("--least", type=positive, help=smallest)
     add_recipe_flags(group)
     group.add_argument("--patch", type=positive, default=17, help="low-resolution pixels on a side of a pair")
     more = "flips and turns; varied: colours and all sizes, too"
@@ -71,6 +77,12 @@ def check(p, args):
         p.error("--color_cluster_path: only with --degradation palette or, in training, mixed")
     if args.weights and args.degradation and (args.upscale is not None or args.export):
         p.error("--degradation: chooses one of the bundled networks, --weights names another; leave one out")
+    if args.squares and not args.n_px:
+        p.error("--squares: of how many pixels? give --n_px, 32 as Image GPT draws")
+    if args.squares and args.least:
+        p.error("--least: --squares are never enlarged; leave one out")
+    if args.squares and args.patch > args.n_px:
+        p.error(f"--patch {args.patch}: larger than the --squares of --n_px {args.n_px}; take {args.n_px} at most")
     args.weights = tuple(args.weights or ())
 
 

@@ -2,25 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from src.data.sheets import side_by_side, write_sheet
-from src.superres.files import save_network
+from src.superres.averaging import Average
+from src.superres.discriminator import discriminator
+from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
-from src.superres.perceptual import make_content_loss
+from src.superres.perceptual import absolute_distance, make_content_loss
 from src.superres.photographs import TrainingData
 from src.superres.pixel import inner, mean_psnr, scaled
-from src.superres.srgan import discriminator
 from src.superres.upscaler import Upscaler
+from src.superres.verdicts import LOSSES
 from src.training.loop import Figures, Task
-
-PICTURED = 6  # validation images
-CAPTIONS = "input", "bicubic", "output", "original"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +24,19 @@ class GanRecipe:
     """How a generator is trained against a discriminator.
 
     Both networks are updated by Adam with beta_1 0.9, as in the paper. It gives the discriminator neither a rate nor a
-    head start of its own, but without them it learns nothing in a short run.
+    head start of its own, but without them it learns nothing in a short run. A relativistic discriminator, a loss of
+    pixels beside that of the content, and spectral normalization are later work's.
     """
 
     content: str = "vgg54"  # what is compared for the content loss (`make_content_loss`)
     vgg_weights: str | None = None
     random_features: bool = False
+    adversarial: str = "standard"  # or relativistic: what the discriminator judges (`verdicts.LOSSES`)
     adversarial_weight: float = 1e-3
+    pixel_weight: float = 0.0  # of the mean absolute difference of pixels, beside the content loss
+    spectral_norm: bool = False  # of the discriminator, in place of batch normalization
+    ema: float = 0.0  # momentum of the average of the generator's weights that is validated and kept; 0: no average
+    schedule: str = "constant"  # or cosine: both rates fall to zero
     lr: float = 1e-4  # of the generator
     discriminator_lr: float = 1e-4
     head_start: int = 0  # updates of the discriminator alone before the generator's first
@@ -42,29 +44,16 @@ class GanRecipe:
     steps: int = 256  # an epoch
     n_batch: int = 16
 
+    def make_optimizers(self, precision: str) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
+        """Of the generator, whose updates begin after the head start, and of the discriminator."""
 
-@dataclasses.dataclass(frozen=True)
-class Keepsakes:
-    """What an adversarial run leaves in its folder: last.keras always, and now and then more.
+        def make(rate, updates):
+            falling = self.schedule == "cosine"
+            rate = keras.optimizers.schedules.CosineDecay(rate, updates) if falling else rate
+            return scaled(keras.optimizers.Adam(rate, beta_1=0.9), precision)
 
-    Attributes:
-        keep_every: epochs after which the generator stays, too, as `epoch-N.keras`.
-        picture_every: epochs after which `epoch-N.png` shows input, bicubic, output and original.
-    """
-
-    folder: Path
-    keep_every: int = 50
-    picture_every: int = 10
-
-
-def adversarial_loss(fake: tf.Tensor) -> tf.Tensor:
-    """-log D(G(x)) of the discriminator's logits [b, 1] for generated images (equation 6): [b]."""
-    return tf.nn.softplus(-fake)[:, 0]
-
-
-def discriminator_loss(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """-log D(y) - log(1 - D(G(x))) of logits [b, 1] (equation 2): [b]."""
-    return (tf.nn.softplus(-real) + tf.nn.softplus(fake))[:, 0]
+        updates = self.epochs * self.steps
+        return make(self.lr, updates - self.head_start), make(self.discriminator_lr, updates)
 
 
 class AdversarialTask(Task):
@@ -80,15 +69,18 @@ class AdversarialTask(Task):
         precision, pairs = generator.precision, data.pairs
         content = recipe.content, recipe.vgg_weights, recipe.random_features
         self.content_loss = make_content_loss(*content, dtype=precision)
-        self.generator, self.discriminator = generator, discriminator(pairs.scale * pairs.patch, pairs.seed, precision)
-        self.generator_optimizer, self.discriminator_optimizer = (
-            scaled(keras.optimizers.Adam(rate, beta_1=0.9), precision) for rate in (recipe.lr, recipe.discriminator_lr)
-        )
+        self.generator_loss, self.discriminator_loss = LOSSES[recipe.adversarial]
+        judged = pairs.scale * pairs.patch, pairs.seed, precision
+        self.generator, self.discriminator = generator, discriminator(*judged, spectral=recipe.spectral_norm)
+        self.generator_optimizer, self.discriminator_optimizer = recipe.make_optimizers(precision)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.psnr = tf.Variable(0, dtype=tf.float64, trainable=False)
         names = "generator", "discriminator", "generator_optimizer", "discriminator_optimizer", "psnr"
         self.trackables = {name: getattr(self, name) for name in names}
+        self.average = Average(generator, recipe.ema)
+        if recipe.ema:  # states without one stay as they were
+            self.trackables["average"] = self.average
         self.steps = recipe.epochs * recipe.steps
         self.signature = pairs.signature(recipe.n_batch)
 
@@ -103,7 +95,7 @@ class AdversarialTask(Task):
         made = inner(self.generator(low, training=False), high)
         with tf.GradientTape() as tape:
             real, fake = self.discriminator(high, training=True), self.discriminator(made, training=True)
-            loss = self.mean(discriminator_loss(real, fake))
+            loss = self.mean(self.discriminator_loss(real, fake))
             aim = self.discriminator_optimizer.scale_loss(loss)
         weights = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(aim, weights), weights)
@@ -118,41 +110,44 @@ class AdversarialTask(Task):
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
             made = inner(self.generator(low, training=True), high)
             real, fake = self.discriminator(high, training=True), self.discriminator(made, training=True)
-            judged = self.mean(discriminator_loss(real, fake))
-            content, adversarial = self.mean(self.content_loss(made, high)), self.mean(adversarial_loss(fake))
-            perceptual = content + self.recipe.adversarial_weight * adversarial  # equation 3
+            judged = self.mean(self.discriminator_loss(real, fake))
+            losses = self.generator_losses(made, high, self.generator_loss(real, fake))
             discriminator_aim = self.discriminator_optimizer.scale_loss(judged)
-            generator_aim = self.generator_optimizer.scale_loss(perceptual)
+            generator_aim = self.generator_optimizer.scale_loss(self.weighted(losses))
 
         weights = self.discriminator.trainable_variables, self.generator.trainable_variables
         discriminator_gradients = discriminator_tape.gradient(discriminator_aim, weights[0])
         generator_gradients = generator_tape.gradient(generator_aim, weights[1])
         self.discriminator_optimizer.apply(discriminator_gradients, weights[0])
         self.generator_optimizer.apply(generator_gradients, weights[1])
-        return {"content": content, "adversarial": adversarial, "discriminator": judged}
+        self.average.update()
+        return losses | {"discriminator": judged}
+
+    def generator_losses(self, made, high, adversarial):
+        """Name to the mean losses that `weighted` adds up."""
+        losses = {"content": self.mean(self.content_loss(made, high)), "adversarial": self.mean(adversarial)}
+        if self.recipe.pixel_weight:
+            losses["pixel"] = self.mean(absolute_distance(made, high))
+        return losses
+
+    def weighted(self, losses):
+        """The perceptual loss (equation 3), and that of pixels if there is one."""
+        perceptual = losses["content"] + self.recipe.adversarial_weight * losses["adversarial"]
+        return perceptual + self.recipe.pixel_weight * losses["pixel"] if "pixel" in losses else perceptual
 
     def mean(self, losses):
         """A replica's part of the mean over a batch of losses [b] of its examples."""
         return tf.reduce_sum(losses) / self.recipe.n_batch
 
     def validate(self) -> Figures:
-        return {"psnr": mean_psnr(self.upscaler, self.data.valid)}
+        with self.average.used():
+            return {"psnr": mean_psnr(self.upscaler, self.data)}
 
     def validated(self, step: int, figures: Figures) -> bool:
         self.psnr.assign(figures["psnr"])
         return False
 
     def keep(self, step: int):
-        """Keep the generator as it is, and what is due of the rest."""
-        folder, epoch = self.keepsakes.folder, step // self.recipe.steps
-        if epoch % self.keepsakes.picture_every == 0:
-            rows = [self.pictured(*pair) for pair in self.data.valid[:PICTURED]]
-            write_sheet(folder / f"epoch-{epoch}.png", rows, CAPTIONS)
-        if epoch % self.keepsakes.keep_every == 0:
-            save_network(folder / f"epoch-{epoch}.keras", self.generator)
-        save_network(folder / "last.keras", self.generator)
-
-    def pictured(self, low, high):
-        """Tiles of a sheet, as CAPTIONS."""
-        output = self.upscaler(low[None])[0]
-        return side_by_side(low, [Image.fromarray(x) for x in (output, high)], self.upscaler.scale)
+        """Keep the generator, or the average of its weights, and what is due of the rest."""
+        with self.average.used():
+            self.keepsakes.write(step // self.recipe.steps, self.upscaler, self.data.valid)

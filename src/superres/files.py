@@ -4,6 +4,7 @@ A .keras file is a zip archive of three members: two descriptions in JSON, and t
 """
 
 import io
+import itertools
 import math
 import warnings
 import zipfile
@@ -28,6 +29,7 @@ DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 BOUNDS = {"metadata.json": 1 << 16, DESCRIPTION: 1 << 16, WEIGHTS: 1 << 28}  # the members, and bytes of each at most
 LINKS = 1 << 14  # in the file of weights at most
 BLOCK_BYTES = 120_000  # a block of a generator has more in half floats
+HALF_KERNEL = 2 * 3 * 3  # bytes of a convolution's kernel in half floats, for each pair of maps
 SCHEMA = {
     "registered_name": OneOf(tuple(NETWORKS)),
     "class_name": OneOf(tuple(kind.__name__ for kind in NETWORKS.values())),
@@ -127,6 +129,8 @@ def check_network(description, stored):
     check(config, kind.fields, DESCRIPTION, optional=tuple(set(kind.fields) - {"scale"}))
     if BLOCK_BYTES * config.get("blocks", 0) > stored:
         raise InputError(f"{DESCRIPTION}: blocks is {config['blocks']}, but the weights have {stored} bytes")
+    if HALF_KERNEL * sum(a * b for a, b in itertools.pairwise(config.get("widths", ()))) > stored:
+        raise InputError(f"{DESCRIPTION}: widths is {config['widths']}, but the weights have {stored} bytes")
 
 
 def load_mean(paths: Sequence[str | Path], scale: int | None = None) -> Network:

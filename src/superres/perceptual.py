@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from src.config import InputError
+from src.superres.vgg16 import LAYERS, vgg16
 
 VGG_LAYERS = {"vgg54": "block5_conv4", "vgg22": "block2_conv2"}  # after their ReLU: the paper's phi_5,4 and phi_2,2
 VGG_SCALE = 1 / 12.75  # of features (section 3.2)
+VGG16_SCALES = {"vgg16_22": 1 / 30, "vgg16_33": 1 / 14, "vgg16_43": 1 / 4}  # their root mean square on photographs is 1
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
 
 
@@ -22,14 +24,21 @@ def squared_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(difference**2, axis=range(1, difference.shape.rank))
 
 
+def absolute_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Mean absolute difference of each example of [b, ...], in float32: [b]."""
+    difference = tf.cast(a, tf.float32) - tf.cast(b, tf.float32)
+    return tf.reduce_mean(tf.abs(difference), axis=range(1, difference.shape.rank))
+
+
 def make_content_loss(
     kind: str, weights: str | Path | None = None, random_features: bool = False, dtype: str = "float32"
 ) -> Loss:
     """A function of two batches of images [b, h, w, 3] in 0..1: their distance [b].
 
     Args:
-        kind: `vgg54`, `vgg22`, `inception_resnet_v2` or `pixel`.
-        weights: a file of ImageNet weights without the top; default: Keras' own, from its cache or downloaded.
+        kind: `vgg54` or `vgg22` (of VGG19), `vgg16_22`, `vgg16_33`, `vgg16_43`, `inception_resnet_v2` or `pixel`.
+        weights: a file of ImageNet weights without the top, for VGG16's layers also of an edge detector that began with
+            them (`vgg16.vgg16`); default: Keras' own, from its cache or downloaded.
         random_features: of a network that was never trained: to try the code, not to train with.
         dtype: of the network's layers.
 
@@ -43,11 +52,17 @@ def make_content_loss(
 
 
 def make_features(kind, weights, dtype):
-    """A function of images [b, h, w, 3] in 0..1: what a frozen network of keras.applications makes of them.
+    """A function of images [b, h, w, 3] in 0..1: what a frozen network makes of them.
+
+    VGG16's layers are scaled to a root mean square of 1 on photographs, so that the distance is a share of their power,
+    0.13 to 0.18 from SRResNet to the original at each of them, and one weight of the adversarial loss suits them all.
 
     Args:
         weights: `imagenet`, a file, or None for random ones.
     """
+    if kind in VGG16_SCALES:
+        network, scale = vgg16([LAYERS[kind]], weights, dtype), VGG16_SCALES[kind]
+        return lambda x: scale * tf.cast(network(x, training=False), tf.float32)
     if kind == "inception_resnet_v2":
         network = frozen(keras.applications.InceptionResNetV2, weights, INCEPTION_LAYER, dtype)
         return lambda x: network(large_enough(x) * 2 - 1, training=False)

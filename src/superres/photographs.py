@@ -3,27 +3,23 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.config import InputError
-from src.data.images import image_files, readable, square
+from src.data.images import image_files, readable
 from src.data.palettes import load_clusters
-from src.data.pictures import MOST
 from src.files import open_regular
 from src.superres.bundled import PALETTE
 from src.superres.network import Network
-from src.superres.pairs import Pairs, in_palette, low_resolution
+from src.superres.pairs import Pairs
+from src.superres.validation import ImagePair, held, most_scored, validation_pairs
 
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
-SCORED = 3 << 23  # pixels of a photograph that is enlarged and scored whole, which takes 120 bytes for each
-HELD = 1 << 29  # pixels of all that are held for validation: 2 GB
 BEGINNING = 1 << 16  # bytes of a photograph that its fingerprint is made of, beside its name and size
-
-ImagePair = tuple[np.ndarray, np.ndarray]  # low and high resolution, uint8 [h, w, 3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +27,25 @@ class DataOptions:
     """What a network is trained on.
 
     Attributes:
-        train: a folder of photographs.
-        valid: another one for validation; by default every tenth photograph is held out.
+        train: a folder of photographs, or several, which are drawn from alike.
+        valid: others for validation; by default every tenth photograph of a folder is held out.
         degradation: of low resolution: `clean`, `palette` (reduced to a palette), or `mixed` (a quarter of the crops).
         color_cluster_path: that palette; by default the bundled one.
         n_px: validate on centre squares scaled to so many low-resolution pixels.
+        squares: train on squares of that size, too, of any size and place in a photograph before.
+        least: pixels of a photograph's shorter side below which training does not make it smaller.
         patch: low-resolution pixels on a side of a pair.
         augment: `plain` (flips and turns) or `varied` (colours and all sizes, too).
         seed: of everything drawn.
     """
 
-    train: str
-    valid: str | None = None
+    train: str | Sequence[str]
+    valid: str | Sequence[str] | None = None
     degradation: str = "clean"
     color_cluster_path: str | None = None
     n_px: int | None = None
+    squares: bool = False
+    least: int | None = None
     patch: int = 17
     augment: str = "plain"
     seed: int = 42
@@ -53,11 +53,21 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Pairs to train on, images to validate on, and a `description` by which a run folder knows them again."""
+    """Pairs to train on, images to validate on, and a `description` by which a run folder knows them again.
+
+    Attributes:
+        counts: of the images for validation, how many each folder has: all folders count alike.
+    """
 
     pairs: Pairs
     valid: list[ImagePair]
     description: dict[str, Any]
+    counts: tuple[int, ...] = ()
+
+    def mean(self, scores: Sequence[float]) -> float:
+        """The mean of scores of all images for validation: of several folders that of their means."""
+        ends = np.cumsum(self.counts)[:-1] if self.counts else []
+        return float(np.mean([np.mean(part) for part in np.split(np.asarray(scores), ends)]))
 
 
 def load_palette(degradation: str, path: str | Path | None = None) -> np.ndarray | None:
@@ -65,18 +75,30 @@ def load_palette(degradation: str, path: str | Path | None = None) -> np.ndarray
     return None if degradation == "clean" else load_clusters(path or PALETTE)
 
 
-def split_photographs(folder: str | Path, valid: str | Path | None = None) -> tuple[list[Path], list[Path]]:
-    """(photographs to train on, photographs for validation): every tenth is held out unless `valid` is a folder.
+def split_photographs(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """(photographs to train on, photographs for validation): every tenth is held out.
 
     Raises:
-        InputError: no images, or a single one and nothing to validate on.
+        InputError: no images, or a single one.
     """
     paths = image_files(folder)
-    if valid:
-        return paths, image_files(valid)
     if len(paths) < 2:
         raise InputError(f"{folder}: one image cannot both train and validate; name others as `valid`")
     return [p for i, p in enumerate(paths) if i % 10 != 1], paths[1::10]
+
+
+def listed(folders: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    """The folders, of which there may be one, several or none."""
+    return [folders] if isinstance(folders, (str, Path)) else list(folders or ())
+
+
+def split_folders(options: DataOptions) -> tuple[dict[str | Path, list[Path]], dict[str | Path, list[Path]]]:
+    """(folder to photographs to train on, folder to photographs for validation), as `split_photographs`."""
+    train, valid = listed(options.train), listed(options.valid)
+    if valid:
+        return {folder: image_files(folder) for folder in train}, {folder: image_files(folder) for folder in valid}
+    both = {folder: split_photographs(folder) for folder in train}
+    return tuple({folder: parts[i] for folder, parts in both.items()} for i in (0, 1))
 
 
 def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError], None]) -> TrainingData:
@@ -90,10 +112,10 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
     Raises:
         InputError: no photograph is left that is readable and large enough, or there are too many for validation.
     """
-    paths, valid_paths = split_photographs(options.train, options.valid)
+    train, valid = split_folders(options)
     clusters, share = load_palette(options.degradation, options.color_cluster_path), SHARES[options.degradation]
     pairs = Pairs(
-        paths=tuple(paths),
+        folders=tuple(map(tuple, train.values())),
         scale=net.scale,
         patch=options.patch,
         margin=0 if net.padded else net.context,
@@ -102,62 +124,32 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
         share=share,
         seed=options.seed,
         varied=options.augment == "varied",
+        least=options.least or 0,
+        square=options.n_px * net.scale if options.squares and options.n_px else 0,
         skipped=skipped,
     )
-    pairs.pool(0)  # complains now, not when training has begun
-    photos = (photo for _, photo in readable(valid_paths, skipped, most_scored(options.n_px)))
-    pairs_held = validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px)
-    valid = held(pairs_held, options.valid or options.train)
-    description = {name: getattr(options, name) for name in ("degradation", "n_px", "patch", "augment", "seed")}
-    description |= {
+    pairs.pools(0)  # complains now, not when training has begun
+    images, counts = [], []
+    for folder, paths in valid.items():
+        photos = (photo for _, photo in readable(paths, skipped, most_scored(options.n_px)))
+        scored = validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px)
+        images += held(scored, folder, images)
+        counts.append(len(images) - sum(counts))
+    return TrainingData(pairs, images, description(options, net, (train, valid), clusters), tuple(counts))
+
+
+def description(options, net, parts, clusters):
+    """By what a run folder knows its data again; what is not given is not named, as it once could not be."""
+    names = ["degradation", "n_px", "patch", "augment", "seed"] + [
+        n for n in ("squares", "least") if getattr(options, n)
+    ]
+    train, valid = (" + ".join(fingerprint(paths, folder) for folder, paths in part.items()) for part in parts)
+    return {name: getattr(options, name) for name in names} | {
         "scale": net.scale,
-        "photographs": fingerprint(paths, options.train),
-        "validation photographs": fingerprint(valid_paths, options.valid or options.train),
+        "photographs": train,
+        "validation photographs": valid,
         "palette": clusters if clusters is None else hashlib.sha256(clusters.tobytes()).hexdigest()[:16],
     }
-    return TrainingData(pairs, valid, description)
-
-
-def most_scored(n_px: int | None) -> int:
-    """The pixels that a photograph may have of which centre squares are scored, or all of it."""
-    return MOST if n_px else SCORED
-
-
-def held(pairs: Iterable[ImagePair], folder: str | Path) -> list[ImagePair]:
-    """The pairs, which lie in a folder.
-
-    Raises:
-        InputError: there is none, or they have more than HELD pixels together.
-    """
-    kept, pixels = [], 0
-    for pair in pairs:
-        kept.append(pair)
-        pixels += pair[1][..., 0].size
-        if pixels > HELD:
-            more = f"more than {HELD:,} pixels in {len(kept)} photographs for validation"
-            raise InputError(f"{folder}: {more}; name fewer as `valid`, or give `n_px`")
-    if not kept:
-        raise InputError(f"{folder}: no photograph for validation is readable")
-    return kept
-
-
-def validation_pairs(
-    photos: Iterable, scale: int, clusters: np.ndarray | None = None, n_px: int | None = None
-) -> Iterator[ImagePair]:
-    """(low, high) uint8 images [h, w, 3] of photographs (Pillow's), the low ones in a palette if there is one.
-
-    Args:
-        n_px: take the centre square, scaled to so many pixels of low resolution, as Image GPT would; else all of it.
-
-    Raises:
-        InputError: a photograph has too few pixels for that.
-    """
-    for photo in photos:
-        if n_px and min(photo.size) < n_px * scale:
-            sizes = f"{n_px * scale} on a side are needed at x{scale}, a photograph has {photo.width}x{photo.height}"
-            raise InputError(f"`n_px` {n_px}: {sizes}; take fewer")
-        high, low = low_resolution(square(photo, n_px * scale) if n_px else np.asarray(photo), scale)
-        yield low if clusters is None else in_palette(low, clusters), high
 
 
 def fingerprint(paths: Iterable[Path], folder: str | Path) -> str:

@@ -13,7 +13,7 @@ from src.measuring.metrics import psnr
 from src.superres.files import save_network
 from src.superres.network import Network
 from src.superres.perceptual import squared_distance
-from src.superres.photographs import ImagePair, TrainingData
+from src.superres.photographs import TrainingData
 from src.superres.soap import Soap
 from src.superres.upscaler import Upscaler, cut
 from src.training.loop import Figures, Task
@@ -47,8 +47,8 @@ def scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optim
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
-def mean_psnr(upscaler: Upscaler, pairs: list[ImagePair]) -> float:
-    """PSNR of luma in dB, `scale` border pixels cut off, averaged over pairs (low, high) of uint8 images.
+def mean_psnr(upscaler: Upscaler, data: TrainingData) -> float:
+    """PSNR of luma in dB, `scale` border pixels cut off, averaged over the images for validation.
 
     The hosts share the work, and all call this.
     """
@@ -57,7 +57,7 @@ def mean_psnr(upscaler: Upscaler, pairs: list[ImagePair]) -> float:
         low, high = pair
         return psnr(upscaler(low[None])[0], high, border=upscaler.scale)
 
-    return float(np.mean(hosts.current().divided(pairs, of)))
+    return data.mean(hosts.current().divided(data.valid, of))
 
 
 def inner(y: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
@@ -106,7 +106,7 @@ class PixelTask(Task):
         return {"loss": loss}
 
     def validate(self) -> Figures:
-        return {"psnr": mean_psnr(self.upscaler, self.data.valid)}
+        return {"psnr": mean_psnr(self.upscaler, self.data)}
 
     def validated(self, step: int, figures: Figures) -> bool:
         """Note whether the network is the best so far; True after too many epochs without a better one."""

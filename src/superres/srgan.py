@@ -1,4 +1,4 @@
-"""SRGAN's generators and discriminator (Ledig et al. 2017, arXiv 1609.04802, figure 4) in Keras layers.
+"""SRGAN's generators (Ledig et al. 2017, arXiv 1609.04802, figure 4) in Keras layers.
 
 They take and give pixels in 0..1. Convolutions are padded, so that a generator's outermost pixels are worthless:
 `Upscaler` cuts them off.
@@ -145,15 +145,3 @@ def start_as_interpolation(first, upsampling, last, *, bilinear):
     kernels[-1][4, 4, :6] = both * GAIN / (1 + SLOPE)
     for layer, kernel in zip(convolutions, kernels):
         layer.kernel.assign(kernel)
-
-
-def discriminator(side: int, seed: int = 42, dtype: str = "float32") -> keras.Model:
-    """A network from crops [b, side, side, 3] in 0..1 to logits [b, 1] in float32, above zero for real ones."""
-    make = Layers(seed, dtype)
-    inputs = keras.Input([side, side, 3])
-    x = leaky(make)(make.conv(64, 3)(make(layers.Rescaling, 2, -1)(inputs)))
-    for maps, stride in ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)):
-        x = leaky(make)(make(BatchNormalization)(make.conv(maps, 3, strides=stride)(x)))
-    x = leaky(make)(make(layers.Dense, 1024, kernel_initializer=make.start())(make(layers.Flatten)(x)))
-    x = layers.Dense(1, dtype="float32", kernel_initializer=make.start())(x)
-    return keras.Model(inputs, x, name="discriminator")

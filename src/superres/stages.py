@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from src import hosts
 from src.config import InputError
 from src.measuring import metrics
-from src.superres.adversarial import AdversarialTask, GanRecipe, Keepsakes
+from src.superres.adversarial import AdversarialTask, GanRecipe
 from src.superres.bundled import bundled_file
 from src.superres.files import load_mean
+from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
-from src.superres.pairs import resized
 from src.superres.photographs import DataOptions, TrainingData, load_data
 from src.superres.pixel import PixelRecipe, PixelTask
+from src.superres.pools import resized
 from src.superres.srgan import Generator
 from src.training.loop import Figures, Intervals, Task, train
 from src.training.runs import RunFolder, open_run, plot_log
@@ -154,7 +154,7 @@ def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: 
 def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
     """Compare what a run reached to bicubic, and plot it."""
     scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
-    return plotted(run, Trained(path, psnr, float(np.mean(scores)), len(data.valid)))
+    return plotted(run, Trained(path, psnr, data.mean(scores), len(data.valid)))
 
 
 def plotted(run: RunFolder, trained: Trained) -> Trained:

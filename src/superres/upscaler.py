@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from src.measuring.metrics import YCBCR, YCBCR_OFFSET
+from src.superres.bicubic import bicubic
 from src.superres.network import Network
-from src.superres.subpixel import shuffled
 
 TILE = 384  # low-resolution pixels on a side of a tile, without its context
 PADDED_TILE = 192  # the same for a padded network, which works in high resolution, with more memory
@@ -100,23 +100,3 @@ class Upscaler:
 def cut(y: tf.Tensor, edge: int) -> tf.Tensor:
     """Images y [b, h, w, c] without `edge` pixels on every side."""
     return y[:, edge:-edge, edge:-edge] if edge else y
-
-
-def bicubic(x: tf.Tensor, scale: int) -> tf.Tensor:
-    """`tf.image.resize`'s bicubic filter as a convolution, which is faster and which other formats know, too.
-
-    x [b, h, w, c] becomes [b, scale * h, scale * w, c]; two pixels on every side of x are as zeros had stood around it.
-    """
-    c = x.shape[-1]
-    kernel = tf.reshape(tf.einsum("ijp,cd->ijcpd", bicubic_kernel(scale), np.eye(c)), [5, 5, c, c * scale**2])
-    return shuffled(tf.nn.conv2d(x, tf.cast(kernel, tf.float32), 1, "SAME"), scale)
-
-
-@functools.cache
-def bicubic_kernel(scale):
-    """What each of 5x5 pixels adds to the scale * scale pixels that the one in their middle becomes: [5, 5, pixels]."""
-    with tf.init_scope():
-        pixels = tf.reshape(tf.eye(25), [25, 5, 5, 1])
-        parts = tf.image.resize(pixels, [5 * scale, 5 * scale], "bicubic").numpy()[..., 0]
-    middle = slice(2 * scale, 3 * scale)
-    return parts[:, middle, middle].reshape(5, 5, scale**2).astype(np.float64)

@@ -100,7 +100,8 @@ def test_folders_in_folders_and_files_of_one_name(folder):
 
 def flag_with_value(action):
     """A flag as it may stand on a command line."""
-    values = [str(action.choices[0])] if action.choices else ["1"] * (2 if action.nargs == 2 else 1)
+    number = "0.5" if action.dest == "ema" else "1"  # an average keeps less than all of itself
+    values = [str(action.choices[0])] if action.choices else [number] * (2 if action.nargs == 2 else 1)
     return [action.option_strings[0], *(values if action.nargs != 0 else [])]
 
 

@@ -95,7 +95,7 @@ def clone(tmp_path_factory):
     for place in places:
         place.mkdir(parents=True)
         for i in range(3):
-            Image.fromarray(photo(90, 110, i)).save(place / f"{i}.png")
+            Image.fromarray(photo(130, 150, i)).save(place / f"{i}.png")
     for split in ("train", "test"):
         write_textured(folder / "path" / "to" / "photographs" / split)
         emoji = folder / "downloads" / "emoji" / split / "people-body"
@@ -111,7 +111,8 @@ def clone(tmp_path_factory):
     (folder / "downloads" / "inception").mkdir(parents=True)
     graph = folder / "downloads" / "inception" / INCEPTION_GRAPH
     graph.write_bytes(graphs.inception().proto.SerializeToString())
-    keras.applications.VGG19(weights=None, include_top=False).save(folder / "vgg19_notop.h5")
+    for network in (keras.applications.VGG16, keras.applications.VGG19):
+        network(weights=None, include_top=False).save(folder / f"{network.__name__.lower()}_notop.h5")
     (folder / "path" / "to" / "fashion-mnist").mkdir()
     write_mnist(folder / "path" / "to" / "fashion-mnist")
     for name, kind in (("cifar-100-python", "cifar-100-python"), ("stl10_binary", "stl")):

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from src.superres.files import save_network
 from src.superres.srgan import Generator
-from tests.conftest import kill_when
+from tests.conftest import kill_when, photo
 from tests.unit.test_instructed import make_triples
 
 
@@ -64,6 +65,15 @@ def srgan(folder):
     return [folder / "photos", "--patch", 4, *stage, *SMALL]
 
 
+def srgan_with_all(folder):
+    more = ["--adversarial", "relativistic", "--spectral_norm", "--pixel_weight", 0.1, "--ema", 0.9]
+    folders = [folder / "photos", folder / "small"]
+    folders[1].mkdir(exist_ok=True)
+    for i in range(3):
+        Image.fromarray(photo(32, 32, i)).save(folders[1] / f"{i}.png")
+    return [*folders, *srgan(folder)[1:], *more, "--schedule", "cosine", "--least", 32]
+
+
 def prompted(folder):
     make_triples(folder / "triples", images=40, size=16)
     return [folder / "triples", "--patch", 4, "--maps", 2, "--optimizer", "adam", *SMALL]
@@ -75,6 +85,7 @@ TRAININGS = {
     "espcn": Training("espcn", espcn, "espcn_x2", 6),
     "srresnet": Training("srgan", srresnet, "srresnet_x4", 6),
     "srgan": Training("srgan", srgan, "srgan_x4", 6),
+    "srgan with all": Training("srgan", srgan_with_all, "srgan_x4", 6),
     "prompted": Training("prompt_sr", prompted, "prompted_x4", 6),
 }
 

@@ -17,7 +17,19 @@ from tests.cli.test_espcn import PHOTOGRAPHS
 from tests.conftest import files, run_command, run_here
 
 SMALL = ["--patch", "4", "--n_batch", "2", "--epochs", "2", "--steps", "3"]
+MORE = [
+    "--adversarial",
+    "relativistic",
+    "--spectral_norm",
+    "--pixel_weight",
+    "0.1",
+    "--ema",
+    "0.5",
+    "--schedule",
+    "cosine",
+]
 GAN = [*SMALL, "--stage", "gan", "--content", "pixel", "--picture_every", "1", "--keep_every", "2"]
+VGG = [*SMALL, "--stage", "gan", "--content", "vgg16_22", "--vgg_weights"]
 
 
 def test_upscales_the_newest_samples_beside_espcn(samples, capsys):
@@ -68,7 +80,7 @@ def test_both_stages(folder, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [["--blocks", "1"], GAN])
+@pytest.mark.parametrize("stage", [["--blocks", "1"], GAN, [*GAN, *MORE]], ids=["pixels", "gan", "more"])
 def test_two_devices_train_as_one(stage, folder):
     save_network(folder / "small.keras", Generator(blocks=1))
     flags = [*SMALL, *stage, "--n_batch", "4", "--weights", str(folder / "small.keras"), "--save_dir"]
@@ -121,6 +133,11 @@ unreachable.__name__ = "VGG19"
         (["--train", "x", "--content", "pixel"], "--content: belongs to --stage gan"),
         (["--train", "x", *GAN, "--vgg_weights", "w.h5"], "--vgg_weights: --content pixel goes without"),
         (["--train", "x", *SMALL, "--stage", "gan", "--vgg_weights", "w", "--random_features"], "leave one out"),
+        (["--train", "x", "--spectral_norm"], "--spectral_norm: belongs to --stage gan"),
+        (["--train", "x", *GAN, "--ema", "1"], "--ema: must be at most"),
+        (["--train", "x", "--squares"], "--squares: of how many pixels? give --n_px"),
+        (["--train", "x", "--squares", "--n_px", "32", "--least", "9"], "--least: --squares are never enlarged"),
+        (["--train", "x", "--squares", "--n_px", "16"], "--patch 24: larger than the --squares of --n_px 16"),
         (["--eval", "x", "--weights", "w.keras", "--stage", "gan"], "--stage: chooses one of the bundled networks"),
         (
             ["--upscale", "x", "--n_gpu", "7", "--generator", "inception", "--epochs", "3", "--json", "F"],
@@ -135,6 +152,7 @@ def test_flags_without_effect_beside_others_are_refused(flags, message, capsys):
 
 def test_mistakes(folder, capsys):
     (folder / "empty").mkdir()
+    (folder / "no.h5").write_bytes(b"no weights")
     photos, of_espcn, out = folder / "photos", FILES["espcn", 4, "clean"], ["--save_dir", folder / "out"]
     for args, message in (
         (["--upscale", folder / "empty", *out], "empty: no image file"),
@@ -144,6 +162,9 @@ def test_mistakes(folder, capsys):
         (["--train", photos, *SMALL, "--blocks", 300, *out], "--blocks is 300, expected an integer in 0..256"),
         (["--train", photos, *GAN, "--weights", of_espcn, *out], "not a generator"),
         (["--train", photos, *GAN, "--patch", 500, *out], "large enough"),
+        (["--train", photos, folder / "empty", *SMALL, *out], "empty: no image file"),
+        (["--train", photos, *SMALL, "--squares", "--n_px", 32, *out], "no photograph is readable and large enough"),
+        (["--train", photos, *VGG, folder / "no.h5", *out], "--vgg_weights"),
         (["--eval", photos, "--weights", of_espcn], "a network of the kind of espcn"),
         (["--export", "float16", folder / "x.h5"], "must end in .keras"),
     ):

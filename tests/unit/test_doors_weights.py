@@ -395,6 +395,15 @@ def test_more_blocks_than_weights(blocks, tmp_path):
     refused(lambda: load_network(path), path, "blocks is")
 
 
+@pytest.mark.parametrize("widths", [[256] * 16, [256] * 17, [64, 0], [64, 257], [], 64, ["64"], [64.0, 32]])
+def test_wider_layers_than_weights(widths, tmp_path):
+    save_network(tmp_path / "good.keras", Espcn(2, widths=[8, 8]))
+    with zipfile.ZipFile(tmp_path / "good.keras") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    path = archive(tmp_path / "net.keras", described(members, widths=widths))
+    refused(lambda: load_network(path), path, "widths")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in NOT_JSON if kind not in ("large", "NaN")])
 def test_descriptions_that_are_none(kind, good, tmp_path):
     path = archive(tmp_path / "net.keras", good | {"config.json": NOT_JSON[kind]})

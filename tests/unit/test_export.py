@@ -81,3 +81,12 @@ def test_a_whole_image_is_the_upscalers():
         net, image = Espcn(2, channels), photo(12, 9)[None]
         made = WholeImage(net)(tf.constant(image / np.float32(255)))
         np.testing.assert_allclose(255 * made, Upscaler(net)(image), atol=0.51)
+
+
+@pytest.mark.parametrize("kind, name", [("saved_model", "saved"), ("onnx", "x.onnx"), ("litert", "x.tflite")])
+def test_a_deeper_network_that_adds_to_bicubic(kind, name, tmp_path):
+    net, image = Espcn(2, 3, "relu", widths=[16, 16, 8], residual=True), photo(21, 18)[None]
+    export_network(net, kind, tmp_path / name)
+    made = run(kind, tmp_path / name, image / np.float32(255))
+    np.testing.assert_allclose(255 * made, Upscaler(net)(image), atol=0.6)
+    assert export_network(net, "float16", tmp_path / "half.keras") < 1 / 255

@@ -9,13 +9,14 @@ import pytest
 import tensorflow as tf
 
 from src.config import InputError
-from src.superres import adversarial, perceptual
+from src.superres import adversarial, perceptual, verdicts
 from src.superres.batch_norm import BatchNormalization
+from src.superres.discriminator import discriminator
 from src.superres.files import in_precision, load_mean, load_network, save_network
 from src.superres.pairs import Pairs
 from src.superres.photographs import TrainingData
 from src.superres.pixel import PixelRecipe, PixelTask
-from src.superres.srgan import Generator, discriminator
+from src.superres.srgan import Generator
 from src.superres.upscaler import Upscaler
 from tests.conftest import photo
 
@@ -117,8 +118,8 @@ def test_batch_normalization_is_keras(scale):
 def test_adversarial_losses_are_numpys():
     real, fake = (3 * RNG.standard_normal([5, 1]).astype(np.float32) for _ in range(2))
     p, q = (1 / (1 + np.exp(-x[:, 0].astype(np.float64))) for x in (real, fake))
-    np.testing.assert_allclose(adversarial.adversarial_loss(fake), -np.log(q), rtol=1e-5)
-    np.testing.assert_allclose(adversarial.discriminator_loss(real, fake), -np.log(p) - np.log(1 - q), rtol=1e-5)
+    np.testing.assert_allclose(verdicts.generator_loss(real, fake), -np.log(q), rtol=1e-5)
+    np.testing.assert_allclose(verdicts.discriminator_loss(real, fake), -np.log(p) - np.log(1 - q), rtol=1e-5)
 
 
 def test_pixel_content_is_numpys():

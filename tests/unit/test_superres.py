@@ -33,6 +33,41 @@ def test_parameters_and_shapes(scale, channels, count):
     assert net.context == 4  # on every side
 
 
+def test_more_layers_see_further_and_a_residual_network_adds_to_bicubic(tmp_path):
+    widths = [24, 24, 16, 16, 16]
+    net = Espcn(4, 3, "relu", widths=widths, residual=True)
+    assert net.context == 2 + 5
+    x = np.random.default_rng(0).random([1, 23, 26, 3], np.float32)
+    assert net(x).shape == (1, 36, 48, 3)
+    kernels = 25 * 3 * 24, 9 * 24 * 24, 9 * 24 * 16, 9 * 16 * 16, 9 * 16 * 16, 9 * 16 * 48
+    assert net.count_params() == sum(kernels) + sum(widths) + 48
+    grown = x.copy()
+    grown[0, 7 + 7, 7 + 7] = 0  # a pixel in reach of the output's last row and column, and one that is not
+    assert (net(grown).numpy() != net(x).numpy())[0, 4 * 7 : 4 * 7 + 4, 4 * 7 : 4 * 7 + 4].all()
+    # written out
+    y = tf.constant(2 * x - 1)
+    for i, layer in enumerate(layer for layer in net.layers if isinstance(layer, keras.layers.Conv2D)):
+        before, y = y, tf.nn.conv2d(y, layer.kernel, 1, "VALID") + layer.bias
+        y = tf.nn.relu(y) if i < 5 else y
+        y = y + before[:, 1:-1, 1:-1] if i in (1, 3, 4) else y
+    expected = tf.nn.depth_to_space(y, 4) + tf.image.resize(x, [92, 104], "bicubic")[:, 28:-28, 28:-28]
+    np.testing.assert_allclose(net(x), expected, atol=1e-5)
+    save_network(tmp_path / "net.keras", net)
+    again = load_network(tmp_path / "net.keras")
+    assert again.get_config() == net.get_config() and again.get_config()["widths"] == widths
+    np.testing.assert_array_equal(again(x), net(x))
+    assert again.architecture() != Espcn(4, 3, "relu", widths=widths).architecture()
+    with pytest.raises(InputError, match=r"`widths` is a list of 20, expected a list of 1\.\.16"):
+        Espcn(4, widths=[8] * 20)
+
+
+def test_a_new_residual_network_is_near_bicubic():
+    low = photo(24, 30)
+    made = Upscaler(Espcn(4, 3, widths=[16, 16, 16], residual=True))(low[None])[0]
+    expected = np.asarray(Image.fromarray(low).resize((120, 96), Image.Resampling.BICUBIC))
+    assert np.abs(made[12:-12, 12:-12].astype(int) - expected[12:-12, 12:-12]).mean() < 2
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("c, dtype", [(1, np.uint8), (3, np.uint8), (1, np.uint16)])
 def test_tiles_have_no_seams_and_borders_no_frame(channels, c, dtype, monkeypatch):
