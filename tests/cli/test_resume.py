@@ -59,19 +59,15 @@ def srresnet(folder):
 
 
 def srgan(folder):
-    weights = folder / "small.keras"
+    """With all that has a state, the generator's batch normalization beside the discriminator's spectral one."""
+    weights, small = folder / "small.keras", folder / "small"
     save_network(weights, Generator(blocks=1))
-    stage = ["--stage", "gan", "--content", "pixel", "--head_start", 7, "--weights", weights]
-    return [folder / "photos", "--patch", 4, *stage, *SMALL]
-
-
-def srgan_with_all(folder):
-    more = ["--adversarial", "relativistic", "--spectral_norm", "--pixel_weight", 0.1, "--ema", 0.9]
-    folders = [folder / "photos", folder / "small"]
-    folders[1].mkdir(exist_ok=True)
+    small.mkdir(exist_ok=True)
     for i in range(3):
-        Image.fromarray(photo(32, 32, i)).save(folders[1] / f"{i}.png")
-    return [*folders, *srgan(folder)[1:], *more, "--schedule", "cosine", "--least", 32]
+        Image.fromarray(photo(32, 32, i)).save(small / f"{i}.png")
+    stage = ["--stage", "gan", "--content", "pixel", "--head_start", 7, "--weights", weights]
+    more = ["--adversarial", "relativistic", "--spectral_norm", "--pixel_weight", 0.1, "--ema", 0.9]
+    return [folder / "photos", small, "--patch", 4, *stage, *more, "--schedule", "cosine", "--least", 32, *SMALL]
 
 
 def prompted(folder):
@@ -85,7 +81,6 @@ TRAININGS = {
     "espcn": Training("espcn", espcn, "espcn_x2", 6),
     "srresnet": Training("srgan", srresnet, "srresnet_x4", 6),
     "srgan": Training("srgan", srgan, "srgan_x4", 6),
-    "srgan with all": Training("srgan", srgan_with_all, "srgan_x4", 6),
     "prompted": Training("prompt_sr", prompted, "prompted_x4", 6),
 }
 
