@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from src.superres.averaging import Average
 from src.superres.discriminator import discriminator
 from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
@@ -16,6 +15,7 @@ from src.superres.photographs import TrainingData
 from src.superres.pixel import inner, mean_psnr, scaled
 from src.superres.upscaler import Upscaler
 from src.superres.verdicts import LOSSES
+from src.training.averaging import Average
 from src.training.loop import Figures, Task
 
 
@@ -78,7 +78,7 @@ class AdversarialTask(Task):
         self.psnr = tf.Variable(0, dtype=tf.float64, trainable=False)
         names = "generator", "discriminator", "generator_optimizer", "discriminator_optimizer", "psnr"
         self.trackables = {name: getattr(self, name) for name in names}
-        self.average = Average(generator, recipe.ema)
+        self.average = Average(generator.weights, recipe.ema)
         if recipe.ema:  # states without one stay as they were
             self.trackables["average"] = self.average
         self.steps = recipe.epochs * recipe.steps
@@ -120,7 +120,7 @@ class AdversarialTask(Task):
         generator_gradients = generator_tape.gradient(generator_aim, weights[1])
         self.discriminator_optimizer.apply(discriminator_gradients, weights[0])
         self.generator_optimizer.apply(generator_gradients, weights[1])
-        self.average.update()
+        self.average.update(self.generator.weights)
         return losses | {"discriminator": judged}
 
     def generator_losses(self, made, high, adversarial):
@@ -140,7 +140,7 @@ class AdversarialTask(Task):
         return tf.reduce_sum(losses) / self.recipe.n_batch
 
     def validate(self) -> Figures:
-        with self.average.used():
+        with self.average.used(self.generator.weights):
             return {"psnr": mean_psnr(self.upscaler, self.data)}
 
     def validated(self, step: int, figures: Figures) -> bool:
@@ -149,5 +149,5 @@ class AdversarialTask(Task):
 
     def keep(self, step: int):
         """Keep the generator, or the average of its weights, and what is due of the rest."""
-        with self.average.used():
+        with self.average.used(self.generator.weights):
             self.keepsakes.write(step // self.recipe.steps, self.upscaler, self.data.valid)

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from src.config import InputError
+from src.superres.imagenet import application
 from src.superres.vgg16 import LAYERS, vgg16
 
 VGG_LAYERS = {"vgg54": "block5_conv4", "vgg22": "block2_conv2"}  # after their ReLU: the paper's phi_5,4 and phi_2,2
@@ -77,32 +77,12 @@ def large_enough(x):
     return x if min(h, w) >= INCEPTION_SIDE else tf.image.resize(x, [max(h, INCEPTION_SIDE), max(w, INCEPTION_SIDE)])
 
 
-def frozen(application, weights, layer, dtype):
-    """A network of keras.applications up to a layer, or InputError that says how to supply its weights."""
-    name = application.__name__
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise InputError(f"`vgg_weights` {weights}: no such file")
-    try:
-        network = application(include_top=False, weights=weights)
-    except Exception as error:  # Keras raises a bare one where a download fails
-        reason = str(error).splitlines()[0][:200]
-        if weights != "imagenet":
-            raise InputError(f"`vgg_weights` {weights}: not weights of Keras' {name}, no top ({reason})") from error
-        raise InputError(
-            f"`content`: the ImageNet weights of {name} are not there and cannot be downloaded ({reason}); give Keras' "
-            "file without the top as `vgg_weights`, put it into $KERAS_HOME/models, or take pixel as `content`"
-        ) from error
-    if weights is None:
-        set_random(network)
+def frozen(make, weights, layer, dtype):
+    """A network of keras.applications up to a layer."""
+    network = application(make, weights)
     network = in_precision(dtype, keras.Model(network.input, network.get_layer(layer).output))
     network.trainable = False
     return network
-
-
-def set_random(network):
-    """Give the kernels of a network random weights, the same every time, so that a run can go on with them."""
-    starts = [keras.initializers.GlorotUniform(seed=i) for i, _ in enumerate(network.weights)]
-    network.set_weights([start(w.shape) if len(w.shape) == 4 else w for start, w in zip(starts, network.get_weights())])
 
 
 def in_precision(dtype, network):

@@ -140,9 +140,8 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
 
 def description(options, net, parts, clusters):
     """By what a run folder knows its data again; what is not given is not named, as it once could not be."""
-    names = ["degradation", "n_px", "patch", "augment", "seed"] + [
-        n for n in ("squares", "least") if getattr(options, n)
-    ]
+    names = ["degradation", "n_px", "patch", "augment", "seed"]
+    names += [name for name in ("squares", "least") if getattr(options, name)]
     train, valid = (" + ".join(fingerprint(paths, folder) for folder, paths in part.items()) for part in parts)
     return {name: getattr(options, name) for name in names} | {
         "scale": net.scale,

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from src.config import InputError
+from src.superres.imagenet import application, first_line, set_random
 from src.weights.numbers import is_finite
 
 MAPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # of the convolutions of each block
@@ -45,13 +46,10 @@ def vgg16(layers: Sequence[str], weights: str | Path | None, dtype: str = "float
     network = build(layers, dtype)
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     if weights is None:
-        starts = [keras.initializers.GlorotUniform(seed=i) for i, _ in enumerate(convolutions)]
-        arrays = [(start(layer.kernel.shape), layer.bias) for start, layer in zip(starts, convolutions)]
+        set_random(network)
     else:
-        arrays = read_weights(weights, layers[-1])
-    for layer, (kernel, bias) in zip(convolutions, arrays, strict=True):
-        layer.kernel.assign(kernel)
-        layer.bias.assign(bias)
+        for layer, pair in zip(convolutions, read_weights(weights, layers[-1]), strict=True):
+            layer.set_weights(pair)
     network.trainable = False
     return network
 
@@ -83,21 +81,14 @@ def read_weights(weights: str | Path, last: str) -> list[tuple[Array, Array]]:
     Raises:
         InputError: as `vgg16`.
     """
-    if weights == "imagenet":
+    if weights == "imagenet" or not Path(weights).is_file():
         return keras_weights(weights, last)
-    if not Path(weights).is_file():
-        raise InputError(f"`vgg_weights` {weights}: no such file")
     try:
         with h5py.File(weights) as file:
             found = edge_weights(file, last) if EDGES in file else None
     except (OSError, ValueError) as error:
         raise InputError(f"`vgg_weights` {weights}: {first_line(error)}; give a file of VGG16's weights") from error
     return found or keras_weights(weights, last)
-
-
-def first_line(error):
-    """What an error says, in a line that is not too long."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def edge_weights(file, last):
@@ -126,17 +117,8 @@ def array(file, name, shape):
 
 def keras_weights(weights, last):
     """(kernel, bias) of every convolution from a file that Keras has written."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # what is missing is an error
-            network = keras.applications.VGG16(include_top=False, weights=weights)
-    except Exception as error:  # Keras raises a bare one where a download fails
-        if weights != "imagenet":
-            kinds = "neither weights of Keras' VGG16, no top, nor of the edge detector with its layers"
-            raise InputError(f"`vgg_weights` {weights}: {kinds} ({first_line(error)})") from error
-        raise InputError(
-            f"`content`: the ImageNet weights of VGG16 are not there and cannot be downloaded ({first_line(error)}); "
-            "give a file of them as `vgg_weights`, or take pixel as `content`"
-        ) from error
+    with warnings.catch_warnings(action="ignore"):  # what is missing is an error
+        network = application(keras.applications.VGG16, weights, ", nor of the edge detector with its layers")
     found = [tuple(network.get_layer(name).get_weights()) for name in names(last)]
     if not all(is_finite(each) for pair in found for each in pair):
         raise InputError(f"`vgg_weights` {weights}: holds NaN or infinity; use another file")

@@ -15,6 +15,7 @@ from src.config import HParams, InputError
 from src.data.augmentation import mirrored
 from src.measuring.evaluation import Evaluator
 from src.model import ImageGPT
+from src.training.averaging import restored
 from src.training.loop import Figures, Intervals, Task, train
 from src.training.runs import RunFolder
 from src.weights.checkpoint import load_model, open_checkpoint, save_model
@@ -174,13 +175,9 @@ class Pretraining(Task):
         if not self.recipe.ema:
             yield
             return
-        before = [v.numpy() for v in self.variables]
-        self.optimizer.finalize_variable_values(self.variables)
-        try:
+        with restored(self.variables):
+            self.optimizer.finalize_variable_values(self.variables)
             yield
-        finally:
-            for variable, value in zip(self.variables, before):
-                variable.assign(value)
 
 
 def part_size(n_batch, n_sub_batch, replicas):

@@ -10,12 +10,12 @@ from benchmarks import perceptual as perceptual_benchmark
 from src.config import InputError
 from src.devices import make_strategy
 from src.superres import perceptual, verdicts
-from src.superres.averaging import Average
 from src.superres.discriminator import SpectralConv2D, SpectralDense, discriminator
 from src.superres.files import load_network
 from src.superres.keepsakes import Keepsakes
 from src.superres.srgan import Generator
 from src.superres.vgg16 import LAYERS, MAPS, vgg16
+from src.training.averaging import Average
 from tests.conftest import photo
 from tests.unit.test_srgan import batch, make_gan, numbers, run_step, values
 
@@ -91,7 +91,7 @@ def test_files_that_are_not_vgg16s(vgg, tmp_path):
     for name, message in (
         ("none.h5", "no such file"),
         ("bad.h5", "give a file of VGG16's weights"),
-        ("vgg19.weights.h5", "neither weights of Keras' VGG16, no top, nor of the edge detector"),
+        ("vgg19.weights.h5", "not weights of Keras' VGG16, no top, nor of the edge detector"),
         ("short.weights.h5", r"block2/layers/conv2d_1/vars/0 is missing"),
         (
             "shape.weights.h5",
@@ -252,14 +252,14 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(average, last))
     made = task.upscaler(photo(8, 8)[None])
-    with task.average.used():
+    with task.average.used(task.generator.weights):
         assert (task.upscaler(photo(8, 8)[None]) != made).any()
     assert np.isfinite(score)
 
 
 def test_without_a_momentum_nothing_is_kept():
     task = make_gan()
-    assert "average" not in task.trackables and not Average(task.generator, 0.0).variables
+    assert "average" not in task.trackables and not Average(task.generator.weights, 0.0).variables
 
 
 def test_both_rates_fall_along_a_cosine_to_zero_behind_the_head_start():

@@ -65,6 +65,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "measuring.frechet",
     "measuring.inception",
     "measuring.statistics",
+    "training.averaging",
     "training.states",
     "training.runs",
     "training.loop",
