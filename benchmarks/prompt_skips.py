@@ -67,7 +67,7 @@ def main():
     from src.superres.instructed import InstructedOptions, load_instructed
     from src.superres.pixel import PixelRecipe
     from src.superres.prompted import SKIPS, Prompted
-    from src.superres.text import TextEncoder
+    from src.text.encoder import TextEncoder
 
     encoder, (base, _), folder = TextEncoder.open(), find_network("srresnet"), Path(args.save_dir)
     recipe = PixelRecipe("adam", 0.001, epochs=args.epochs, steps=100, n_batch=16, patience=args.epochs)

@@ -38,7 +38,7 @@ def train(args):
     from src.superres.pixel import PixelRecipe
     from src.superres.prompted import Prompted
     from src.superres.prompting import train_on_triples
-    from src.superres.text import TextEncoder
+    from src.text.encoder import TextEncoder
 
     encoder, strategy = TextEncoder.open(args.text), find_devices(args)
     with strategy.scope():
@@ -61,7 +61,7 @@ def evaluate(args):
     from src.superres.bundled import find_network
     from src.superres.edit_scoring import PROTOCOL, by_kind, score_edits
     from src.superres.instructed import check_encoder
-    from src.superres.text import TextEncoder
+    from src.text.encoder import TextEncoder
 
     triples = [t for path in args.eval for t in read_triples(path)]
     net, listed = find_network("prompted", args.weights)

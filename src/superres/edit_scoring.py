@@ -12,8 +12,8 @@ from src.config import InputError
 from src.data.triples import Triple
 from src.superres.instructed import read_pair
 from src.superres.prompted import Prompted
-from src.superres.text import TextEncoder
 from src.superres.upscaler import cut
+from src.text.encoder import TextEncoder
 
 Figures = dict[str, float]
 

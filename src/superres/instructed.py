@@ -16,7 +16,7 @@ from src.data.triples import Triple, read_triples
 from src.superres.photographs import TrainingData, fingerprint
 from src.superres.pools import low_resolution
 from src.superres.prompted import Prompted
-from src.superres.text import TextEncoder
+from src.text.encoder import TextEncoder
 
 TRAIN, VALID = "train.jsonl", "valid.jsonl"
 HELD_OUT = 20  # every such image of a file validates that has no VALID beside it

@@ -12,7 +12,7 @@ from src.superres.photographs import TrainingData
 from src.superres.pixel import PixelRecipe, PixelTask
 from src.superres.prompted import Prompted
 from src.superres.stages import Session, Trained, find_run, learn, plotted, start_from
-from src.superres.text import TextEncoder
+from src.text.encoder import TextEncoder
 from src.training.loop import Figures
 
 

@@ -9,8 +9,8 @@ from src.files import unique
 from src.superres.bundled import find_network
 from src.superres.instructed import check_encoder
 from src.superres.prompted import Told
-from src.superres.text import TextEncoder
 from src.superres.upscaler import Upscaler
+from src.text.encoder import TextEncoder
 
 LETTERS = 40  # of a prompt that stand in a file's name
 

@@ -16,9 +16,9 @@ from src.superres.prompted import Prompted
 from src.superres.prompting import train_on_triples
 from src.superres.prompts import Editor, Prompts, slug
 from src.superres.stages import Session
-from src.superres.text import TextEncoder
 from src.superres.upscaler import Upscaler
 from src.superres.upscaling import UpscaleOptions, upscale_paths
+from src.text.encoder import TextEncoder
 from tests.conftest import photo
 
 EDITS = {"invert it": lambda x: 255 - x, "make it dark": lambda x: x // 4}

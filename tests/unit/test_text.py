@@ -17,7 +17,7 @@ from onnxruntime.quantization import quantize_dynamic
 from safetensors.numpy import load_file, save_file
 
 from src.config import InputError
-from src.superres.text import BUNDLED_TEXT, TextEncoder, bundled_weights
+from src.text.encoder import BUNDLED_TEXT, TextEncoder, bundled_weights
 from tests.conftest import ROOT, files
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "make", "it", "dark", "##en", "##er", "the", "picture"]
@@ -346,7 +346,7 @@ def test_similar_prompts_are_nearer_than_others(prompts, bundled):
 
 def test_neither_tensorflow_nor_onnxruntime_is_loaded_before_it_is_needed():
     code = (
-        "import sys; from src.superres.text import TextEncoder"
+        "import sys; from src.text.encoder import TextEncoder"
         "; assert not {'onnx', 'onnxruntime', 'tokenizers', 'tensorflow'} & set(sys.modules)"
         "; TextEncoder.open().encode(['a']); assert 'tensorflow' not in sys.modules; print('well')"
     )

@@ -16,8 +16,8 @@ import numpy as np
 from src.config import PRETRAINED, InputError, one_line
 from src.files import fingerprint, read_json
 from src.schema import Integer, OneOf, check
-from src.superres.bert_onnx import load_graph
-from src.superres.wordpiece import load_tokenizer
+from src.text.bert_onnx import load_graph
+from src.text.wordpiece import load_tokenizer
 from src.weights.numbers import is_finite
 from src.weights.shards import INDEX, WEIGHTS
 
@@ -82,7 +82,7 @@ class TextEncoder:
             network, files = load_graph(graphs[0], width), graphs[:1]
             batch = 1 if network.dynamic else BATCH
         else:
-            from src.superres.bert import load_bert  # TensorFlow
+            from src.text.bert import load_bert  # TensorFlow
 
             network, files = load_bert(folder, config, folder / CONFIG)
         made = cls(width, config["max_position_embeddings"], fingerprint(files), tokenizer, network, batch)
