@@ -5,8 +5,9 @@ A pixel is a token. The codecs get the same tokens, those of all images in one m
 be: one file has no second header, and learns from all images.
 
 PNG: with a palette in 8 bits where it has 256 colours at most, else in red, green and blue. WebP: method 6 at quality
-100, the smaller of two pictures, one of the colours and one whose channels hold the tokens' digits. xz: preset 9e, the
-smaller of the mosaic's rows and of image after image. A decoder needs the model's weights, too: their size is shown.
+100, the smaller of two pictures, one of the colours and one whose channels hold the tokens' digits. xz: preset 9e, of
+the mosaic's rows; and of image after image, where it finds more. A decoder needs the model's weights, too: their size
+is shown.
 """
 
 import argparse
@@ -84,9 +85,9 @@ def png(tokens, clusters):
     return written(image, "PNG", optimize=True)
 
 
-def xz(*arrays):
-    """Bytes of the smallest of them."""
-    return min(len(lzma.compress(array.tobytes(), preset=9 | lzma.PRESET_EXTREME)) for array in arrays)
+def xz(tokens):
+    """Bytes of tokens in the order of their array."""
+    return len(lzma.compress(tokens.tobytes(), preset=9 | lzma.PRESET_EXTREME))
 
 
 def codec_bits(X, clusters, n_px, progress):
@@ -96,7 +97,8 @@ def codec_bits(X, clusters, n_px, progress):
     codecs = {
         "WebP": lambda: webp(tiles, clusters),
         f"PNG, {'palette' if len(clusters) <= 256 else 'RGB'}": lambda: png(tiles, clusters),
-        "xz": lambda: xz(tiles, X),
+        "xz": lambda: xz(tiles),
+        "xz, by image": lambda: xz(X),
     }
     bits = {}
     for name, size in codecs.items():
