@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How well does a model predict images? Its bits a pixel on a split, beside what lossless codecs need.
 
-A pixel is a token. The codecs get the same tokens, those of all images in one mosaic, which helps them as much as can
-be: one file has no second header, and learns from all images.
+A pixel is a token. The codecs get the same tokens, those of all images in one mosaic, which helps them: one file has no
+second header, and learns from all images.
 
 PNG: with a palette in 8 bits where it has 256 colours at most, else in red, green and blue. WebP: method 6 at quality
 100, the smaller of two pictures, one of the colours and one whose channels hold the tokens' digits. xz: preset 9e, of
@@ -98,7 +98,7 @@ def codec_bits(X, clusters, n_px, progress):
         "WebP": lambda: webp(tiles, clusters),
         f"PNG, {'palette' if len(clusters) <= 256 else 'RGB'}": lambda: png(tiles, clusters),
         "xz": lambda: xz(tiles),
-        "xz, by image": lambda: xz(X),
+        "xz, image after image": lambda: xz(X),
     }
     bits = {}
     for name, size in codecs.items():
@@ -129,10 +129,10 @@ def main(argv=None):
     parameters = count_parameters(model.params.values())
     side, colours = model.hparams.n_px, len(clusters)
     print(f"{args.split} split, {len(X)} images of {side}x{side} in {colours} colours")
-    print(f"{'':14}{'bits a pixel':>13}{'MB in all':>11}")
+    print(f"{'':22}{'bits a pixel':>13}{'MB in all':>11}")
     for name, value in bits.items():
         note = f"   and {4 * parameters / 1e6:.1f} MB of weights" if name == "model" else ""
-        print(f"{name:14}{value:>13.3f}{value * X.size / 8e6:>11.3f}{note}")
+        print(f"{name:22}{value:>13.3f}{value * X.size / 8e6:>11.3f}{note}")
     if args.json:
         sizes = {"parameters": parameters, "images": len(X), "pixels": int(X.size)}
         write_json(args.json, {"checkpoint": prefix, "data": args.data_path, "bits": bits} | sizes)
