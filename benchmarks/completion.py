@@ -26,6 +26,8 @@ from src.config import BUNDLED_GREY, DOWNLOADS  # noqa: E402
 from src.data.images import write_png  # noqa: E402
 from src.data.sheets import sheet  # noqa: E402
 from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
+from src.superres.bundled import find_network  # noqa: E402
+from src.superres.upscaler import Upscaler  # noqa: E402
 
 
 def main():
@@ -37,8 +39,11 @@ def main():
     p.add_argument("--temperature", type=float, default=1.0)
     p.add_argument("--seed", type=int, default=42)
     p.add_argument("--sheet", metavar="FILE.png", help="show the first ten: true image, what was given, completions")
+    p.add_argument("--upscale", choices=["espcn", "srresnet", "srgan"], help="enlarge them four times in the sheet")
     p.add_argument("--json", help="write the figures here")
     args = p.parse_args()
+    if args.upscale and not args.sheet:
+        p.error("--upscale is for the images of --sheet FILE.png")
 
     judge, (_, model) = jury(args.data_path), pictures.model_for(args)
     (X, Y), n_px = judge.test, model.hparams.n_px
@@ -67,9 +72,11 @@ def main():
         Path(args.json).write_text(json.dumps(figures, indent=1) + "\n")
     if args.sheet:
         shown = np.where(np.arange(n_px**2) < given, true, 0)
-        columns = np.stack([true, shown, *drawn.reshape(len(true), -1, n_px**2).transpose(1, 0, 2)], axis=1)[:10]
-        shown = utils.color_dequantize(columns.transpose(1, 0, 2).reshape(-1, n_px**2), judge.clusters, n_px)
-        write_png(args.sheet, sheet(shown, columns=len(columns), scale=3))
+        rows = [true[:10], shown[:10], *drawn.reshape(len(true), -1, n_px**2)[:10].transpose(1, 0, 2)]
+        cells = utils.color_dequantize(np.concatenate(rows), judge.clusters, n_px)
+        if args.upscale:
+            cells = Upscaler(find_network(args.upscale)[0])(cells)
+        write_png(args.sheet, sheet(cells, columns=len(rows[0]), scale=1 if args.upscale else 3))
 
 
 if __name__ == "__main__":
