@@ -13,8 +13,8 @@ import tensorflow as tf
 from src.config import InputError
 from src.data.images import read_image
 from src.data.triples import Triple, read_triples
+from src.superres.degradation import low_resolution
 from src.superres.photographs import TrainingData, fingerprint
-from src.superres.pools import low_resolution
 from src.superres.prompted import Prompted
 from src.text.encoder import TextEncoder
 

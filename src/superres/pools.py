@@ -10,7 +10,7 @@ from PIL import Image
 from src.config import InputError
 from src.data.images import read_image
 from src.data.pictures import part
-from src.utils import color_dequantize, pixel_tokens
+from src.superres.degradation import in_palette, low_resolution
 
 SHRINKS = (1.0, 0.6, 0.45, 0.33, 0.25)  # a photograph made smaller is sharper: better pairs than the original alone
 POOL = 64  # photographs, in one size each, held in memory at a time
@@ -18,24 +18,6 @@ SMALL_POOL, SMALL_PIXELS = 512, 1 << 24  # so many if they are small: no more th
 SQUARES = 5  # of one photograph in a pool at most
 MOST = 1 << 26  # pixels of a photograph
 HELD = 1 << 29  # pixels of a pool, of which the last photograph is the first beyond: 2 GB, or POOL times 24 megapixels
-
-
-def resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 image [h, w, c] in another size (h, w, ...) by Pillow's bicubic filter, antialiased."""
-    return np.asarray(Image.fromarray(image).resize(shape[1::-1], Image.Resampling.BICUBIC))
-
-
-def low_resolution(image: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """(the uint8 image [h, w, 3] cut to a multiple of the scale, the same at 1/scale of its size)."""
-    height, width = (n // scale * scale for n in image.shape[:2])
-    image = image[:height, :width]
-    return image, resized(image, (height // scale, width // scale))
-
-
-def in_palette(image: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """A uint8 image [h, w, 3] in the nearest colours of a palette [colours, 3] in -1..1, as Image GPT sees it."""
-    tokens = pixel_tokens(image.reshape(1, 1, -1, 3), clusters)
-    return color_dequantize(tokens.T, clusters, 1).reshape(image.shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

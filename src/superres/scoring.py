@@ -9,8 +9,8 @@ import numpy as np
 from src.config import InputError
 from src.data.images import readable
 from src.measuring import metrics
+from src.superres.degradation import resized
 from src.superres.photographs import load_palette, most_scored, validation_pairs
-from src.superres.pools import resized
 from src.superres.upscaler import Upscaler
 
 METRICS = {"psnr": metrics.psnr, "ssim": metrics.ssim, "mse": metrics.mse}

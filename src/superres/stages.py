@@ -13,12 +13,12 @@ from src.config import InputError
 from src.measuring import metrics
 from src.superres.adversarial import AdversarialTask, GanRecipe
 from src.superres.bundled import bundled_file
+from src.superres.degradation import resized
 from src.superres.files import load_mean
 from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
 from src.superres.photographs import DataOptions, TrainingData, load_data
 from src.superres.pixel import PixelRecipe, PixelTask
-from src.superres.pools import resized
 from src.superres.srgan import Generator
 from src.training.loop import Figures, Intervals, Task, train
 from src.training.runs import RunFolder, open_run, plot_log

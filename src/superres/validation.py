@@ -8,7 +8,7 @@ import numpy as np
 from src.config import InputError
 from src.data.images import square
 from src.data.pictures import MOST
-from src.superres.pools import in_palette, low_resolution
+from src.superres.degradation import in_palette, low_resolution
 
 SCORED = 3 << 23  # pixels of a photograph that is enlarged and scored whole, which takes 120 bytes for each
 HELD = 1 << 29  # pixels of all that are held for validation: 2 GB

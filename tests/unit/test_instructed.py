@@ -8,10 +8,10 @@ from PIL import Image
 
 from src.config import InputError
 from src.data.triples import read_triples
+from src.superres.degradation import resized
 from src.superres.edit_scoring import EditScore, by_kind, score_edits
 from src.superres.instructed import Instructed, InstructedOptions, find_triples, load_instructed, split
 from src.superres.pixel import PixelRecipe
-from src.superres.pools import resized
 from src.superres.prompted import Prompted
 from src.superres.prompting import train_on_triples
 from src.superres.prompts import Editor, Prompts, slug

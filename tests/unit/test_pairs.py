@@ -9,10 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 from src.config import InputError
+from src.superres.degradation import in_palette, resized
 from src.superres.espcn import Espcn
 from src.superres.pairs import Pairs
 from src.superres.photographs import DataOptions, fingerprint, load_data, split_photographs
-from src.superres.pools import in_palette, resized
 from tests.conftest import photo
 
 GREYS = np.linspace(-1, 1, 5, dtype=np.float32)[:, None].repeat(3, 1)
