@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import classifier, codec, nearest, pictures
+from benchmarks import classifier, codec, emoji_sets, nearest, pictures
 from src.config import HParams, InputError
 
 GREYS = np.linspace(-1, 1, 16, dtype=np.float32)[:, None].repeat(3, 1)
@@ -124,3 +124,28 @@ def test_a_jury_augments_nothing_when_it_judges(network, shape):
     model = network(shape, 9)
     np.testing.assert_array_equal(model.predict(x, verbose=0), model.predict(x, verbose=0))
     assert model.get_layer("features").output.shape == (None, 64)
+
+
+def test_emoji_of_one_set_are_the_test(tmp_path):
+    """Without skin tones; a picture whose name only ends like one of Fluent's tones is kept."""
+    names = (
+        "noto-judge",
+        "noto-judge-dark-skin-tone",
+        "fluent-judge",
+        "fluent-judge-dark",
+        "fluent-flat-light",
+        "twemoji-heart",
+    )
+    for name in names:
+        path = tmp_path / "emoji" / ("test" if "judge" in name else "train") / "people-body" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    emoji_sets.main([str(tmp_path / "emoji"), "--test_set", "fluent", "--save_dir", str(tmp_path / "sets")])
+    found = {path.relative_to(tmp_path / "sets").as_posix() for path in (tmp_path / "sets").rglob("*.png")}
+    others = {f"train/people-body/{name}.png" for name in ("noto-judge", "fluent-flat-light", "twemoji-heart")}
+    assert found == {"test/people-body/fluent-judge.png"} | others
+    assert all(path.resolve().exists() for path in (tmp_path / "sets").rglob("*.png"))
+    with pytest.raises(InputError, match="is there already"):
+        emoji_sets.main([str(tmp_path / "emoji"), "--save_dir", str(tmp_path / "sets")])
+    with pytest.raises(InputError, match="no pictures of openmoji"):
+        emoji_sets.main([str(tmp_path / "emoji"), "--test_set", "openmoji", "--save_dir", str(tmp_path / "more")])
