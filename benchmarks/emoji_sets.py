@@ -17,7 +17,7 @@ from src.cli.process import run  # noqa: E402
 from src.config import InputError  # noqa: E402
 from src.data.emoji import TONE  # noqa: E402
 
-SET = re.compile("fluent-flat|[a-z]+")
+SET = re.compile("fluent-flat|[^-]*")
 FLUENT_TONE = re.compile("-(medium-light|medium-dark|light|medium|dark)$")  # some sources name Fluent's tones so
 
 
