@@ -77,7 +77,7 @@ def main():
     from src.data.images import image_files, read_image
     from src.drawing.samples import newest_samples
     from src.files import write_json
-    from src.superres.pools import resized
+    from src.superres.degradation import resized
     from src.superres.validation import validation_pairs
 
     valid, samples = (

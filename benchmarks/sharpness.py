@@ -48,8 +48,8 @@ def photographs(folder=None):
 def enlarged(pairs, weights=(), degradation="clean"):
     """Name to what bicubic, the bundled networks and those in files make of the low resolution of (low, high) pairs."""
     from src.superres.bundled import bundled_file
+    from src.superres.degradation import resized
     from src.superres.files import load_network
-    from src.superres.pools import resized
     from src.superres.upscaler import Upscaler
 
     files = {name: bundled_file(name.lower(), SCALE, degradation) for name in ("ESPCN", "SRResNet", "SRGAN")}
