@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 def child(url, path):
     """Fetch one file; print seconds and megabytes beyond start-up as JSON."""
-    from src.weights.transfer import File, fetch
+    from src.weights.arrivals import File
+    from src.weights.fetching import fetch
 
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fetch([File(url, Path(path))])

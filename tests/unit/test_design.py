@@ -1,6 +1,7 @@
 """The design held by tests: imports run one way, the library knows no command line, functions fit on a screen."""
 
 import ast
+import importlib
 import itertools
 import re
 import sys
@@ -186,6 +187,17 @@ def test_one_loop():
     appliers = [p for p in LIBRARY if re.search(r"optimizer\.apply\(", p.read_text())]
     assert {p.parent.name for p in tasks} == {"training", "superres"}
     assert set(appliers) <= set(tasks)
+
+
+@pytest.mark.parametrize("path", python_files("", "src", "benchmarks"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_imported_of_the_library_is_there(path):
+    """Also inside functions, where only a run of theirs would notice; a name may be a folder's module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "src":
+            module = importlib.import_module(node.module)
+            modules = {file.stem for file in (ROOT / node.module.replace(".", "/")).glob("*.py")}
+            missing = {alias.name for alias in node.names if not hasattr(module, alias.name)} - modules
+            assert not missing, (node.module, missing)
 
 
 def test_requirements_equal_imports():
