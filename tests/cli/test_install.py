@@ -28,6 +28,8 @@ def test_installed_library_draws_from_another_folder(tmp_path):
         shutil.copy(ROOT / name, copy)
     run_command("-m", "pip", "install", "--quiet", "--no-deps", "--target", installed, copy)
     assert not list(installed.glob("*.py"))
+    modules = {path.relative_to(copy) for path in (copy / "src").rglob("*.py")}
+    assert modules <= {path.relative_to(installed) for path in installed.rglob("*.py")}
     used = subprocess.run(
         [sys.executable, "-c", USE], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True
     )
