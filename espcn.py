@@ -24,10 +24,13 @@ def parse(argv):
 
 def train(args):
     from src.superres.espcn import Espcn
+    from src.superres.files import load_network
+
+    scale = args.scale or (load_network(args.weights[0]).scale if args.weights else 4)
 
     def make_network():
         options = {"activation": args.activation, "widths": args.widths, "residual": args.residual, "seed": args.seed}
-        return Espcn(args.scale or 4, len(args.channels), **options)
+        return Espcn(scale, len(args.channels), **options)
 
     return superres.train_on_pixels(args, make_network)
 

@@ -108,11 +108,20 @@ def train_gan(args):
     with strategy.scope():
         net, files = starting_generator(args.save_dir, args.weights, precision(args))
     superres.check_batch(args, net)
+    check_discriminator(args, net.scale)
     superres.say(f"generator: {', '.join(files)}")
     data = options(DataOptions, args, degradation=args.degradation or "clean")
     recipe = options(GanRecipe, args, discriminator_lr=args.discriminator_lr or args.lr)
     session = superres.make_session(args, strategy, files)
     return train_against_discriminator(net, data, recipe, session, args.keep_every, args.picture_every)
+
+
+def check_discriminator(args, scale):
+    """Raise InputError where the discriminator of crops so large is more than memory holds."""
+    from src.memory import FLOAT, STATE, check_fits
+    from src.superres.discriminator import least_parameters
+
+    check_fits(STATE * FLOAT * least_parameters(scale * args.patch), f"the discriminator of `patch` {args.patch}")
 
 
 def main(argv=None):

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import itertools
 import json
+import math
 import os
 import stat
 import time
@@ -203,9 +204,18 @@ def read_bytes(path: str | Path, most: int) -> bytes:
 
 
 def write_json(path: str | Path, content: Any):
-    """Write a JSON file, complete or not at all."""
+    """Write a JSON file, complete or not at all; numbers that are not finite, which JSON has not, become null."""
     with whole(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def finite(content):
+    """What JSON can say of dicts, lists and numbers."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: str | Path, kind: type | None = None) -> Any:

@@ -40,7 +40,8 @@ def train(args):
     from src.superres.prompting import train_on_triples
     from src.text.encoder import TextEncoder
 
-    encoder, strategy = TextEncoder.open(args.text), find_devices(args)
+    strategy = find_devices(args)  # before any operation of TensorFlow, which a folder of --text runs
+    encoder = TextEncoder.open(args.text)
     with strategy.scope():
         base, listed = find_network("srresnet")
         words = {"text": encoder.width, "encoder": encoder.fingerprint}

@@ -58,12 +58,13 @@ def write_photographs(
     check_size(options.size)
     made = 0
     for i, photo in readable(paths, skipped, MOST):
-        crops = list(chosen_crops(photo, options, np.random.default_rng([options.seed, i])))
-        if not crops:
-            skipped(InputError(f"{paths[i]}: no part of it on which every edit can be seen"))
-        for number, (crop, edited) in enumerate(crops):
+        number = 0
+        for crop, edited in chosen_crops(photo, options, np.random.default_rng([options.seed, i])):
             write_crop(writer, name, f"{i:04d}-{number:03d}", {"": crop} | edited, PHRASINGS[options.phrasings])
-        made += len(crops)
+            number += 1
+        if not number:
+            skipped(InputError(f"{paths[i]}: no part of it on which every edit can be seen"))
+        made += number
         progress(i + 1, len(paths))
     return made
 

@@ -20,7 +20,7 @@ import numpy as np
 from src.config import InputError, one_line
 from src.data.images import write_png
 from src.data.phrasings import HELD_OUT, SEEN
-from src.files import open_regular, parse_json
+from src.files import lock_of, locked, open_regular, parse_json
 from src.schema import OneOf, Text, check
 from src.writing import writing
 
@@ -152,12 +152,14 @@ def new_triples(folder: str | Path, names: Iterable[str]) -> Iterator[Writer]:
     A name without lines gets no file.
 
     Raises:
-        InputError: one of them is there, or cannot be written, or nothing has been added.
+        InputError: one of them is there or being made, or cannot be written, or nothing has been added.
     """
     folder, names = Path(folder), list(names)
-    check_new(folder, names)
-    part, moved = folder / f".part-{os.getpid()}-triples", []
-    with writing(folder):
+    part, moved = folder / f".part-{os.getpid()}-{'-'.join(names)}", []
+    with writing(folder), contextlib.ExitStack() as locks:
+        for name in names:
+            locks.enter_context(locked(lock_of(folder / name)))
+        check_new(folder, names)
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         try:
             writer = Writer(folder, part)
@@ -166,8 +168,8 @@ def new_triples(folder: str | Path, names: Iterable[str]) -> Iterator[Writer]:
                 raise InputError(f"{folder}: there is nothing to write: not one triple could be made")
             writer.write_lines()
             for place in [Path(IMAGES, n) for n in writer.lines] + [Path(f"{n}.jsonl") for n in writer.lines]:
-                moved.append(place)
                 os.rename(part / place, folder / place)
+                moved.append(place)
             moved.clear()
         finally:
             for place in moved:  # not all of them

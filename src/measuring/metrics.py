@@ -8,6 +8,8 @@ from src.config import InputError
 # RGB in 0..1 to Y, Cb, Cr of ITU-R BT.601 in 0..255 with Y in 16..235: the luma that the papers score
 YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
 YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+EQUAL = 99.0  # dB that equal images count as in a mean
+WINDOW = 11  # pixels on a side that structural similarity looks at
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -36,10 +38,15 @@ def psnr(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> fl
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
+def bounded_psnr(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> float:
+    """`psnr`, but EQUAL where it is higher, so that a mean over images is finite."""
+    return min(EQUAL, psnr(a, b, border=border, channel=channel))
+
+
 def ssim(a: np.ndarray, b: np.ndarray, *, border: int, channel: str = "y") -> float:
     """Structural similarity (Wang et al. 2004) of two uint8 images [h, w, 3]: Gaussian window 11, sigma 1.5, peak 255.
 
-    Not a number where fewer than 11 pixels are left inside the border.
+    Not a number where fewer than WINDOW pixels are left inside the border.
     """
     a, b = (tf.constant(x, tf.float32) for x in compared(a, b, border, channel))
-    return float(tf.image.ssim(a, b, max_val=255)) if min(a.shape[:2]) >= 11 else float("nan")
+    return float(tf.image.ssim(a, b, max_val=255)) if min(a.shape[:2]) >= WINDOW else float("nan")

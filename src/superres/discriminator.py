@@ -58,6 +58,11 @@ class SpectralDense(Spectral, layers.Dense):
         return ops.matmul(x, kernel) + self.bias
 
 
+def least_parameters(side: int) -> int:
+    """Of the discriminator of crops of so many pixels on a side, those between its maps and its 1,024 features."""
+    return (-(-side // 16)) ** 2 * 512 * 1024
+
+
 def discriminator(side: int, seed: int = 42, dtype: str = "float32", *, spectral: bool = False) -> keras.Model:
     """A network from crops [b, side, side, 3] in 0..1 to logits [b, 1] in float32, above zero for real ones.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from src.config import InputError
 from src.data.triples import Triple
+from src.measuring.metrics import EQUAL
 from src.superres.instructed import read_pair
 from src.superres.prompted import Prompted
 from src.superres.upscaler import cut
@@ -18,6 +19,7 @@ from src.text.encoder import TextEncoder
 Figures = dict[str, float]
 
 N_BATCH, CACHED = 32, 128
+BATCH_PIXELS = 1 << 15  # of low resolution that go through the network at a time, or one image
 PROTOCOL = (
     "low resolution: Pillow's bicubic, antialiased, 8 bits; PSNR of red, green and blue, peak 255, no border cut off, "
     "output rounded to 8 bits; siblings: the original and all edited images of it in the file"
@@ -91,17 +93,18 @@ def made(
     longest = max(len(encoder.numbers(prompt)) for prompt in set(prompts))  # so that nothing is traced again
     edge, edited = net.context, tf.function(lambda *inputs: cut(net(inputs), net.scale * net.context), autograph=False)
     lows = ((read_pair(triple.image)[0], prompt) for triple, prompt in zip(triples, prompts))
-    for _, same in itertools.groupby(lows, lambda pair: pair[0].shape):
-        while part := list(itertools.islice(same, N_BATCH)):
+    for shape, same in itertools.groupby(lows, lambda pair: pair[0].shape):
+        together = max(1, min(N_BATCH, BATCH_PIXELS // (shape[0] * shape[1])))
+        while part := list(itertools.islice(same, together)):
             images = np.pad(np.stack([low for low, _ in part]), [(0, 0), (edge, edge), (edge, edge), (0, 0)], "reflect")
             y = edited(np.float32(images) / 255, *encoder.encode([prompt for _, prompt in part], longest)).numpy()
             yield from np.uint8(np.rint(np.clip(y, 0, 1) * 255))
 
 
 def decibels(a: np.ndarray, b: np.ndarray) -> float:
-    """PSNR of two uint8 images [h, w, 3], red, green and blue, of at most 99 dB."""
+    """PSNR of two uint8 images [h, w, 3], red, green and blue, of at most EQUAL dB."""
     error = np.mean((a.astype(np.float32) - b) ** 2)
-    return float(min(99, 10 * np.log10(255**2 / max(error, 1e-9))))
+    return float(min(EQUAL, 10 * np.log10(255**2 / max(error, 1e-9))))
 
 
 def figures(scores: Sequence[EditScore]) -> Figures:

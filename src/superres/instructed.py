@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ class Instructed:
         kinds, of = np.unique([t.kind for t in triples], return_inverse=True)
         counts = np.bincount(of, minlength=len(kinds))
         self.share = (counts**-0.5)[of] / np.sqrt(counts).sum()
-        _, first = read_pair(triples[0].image)
-        self.picture = functools.lru_cache(max(1, HELD // first.nbytes))(read_pair)
+        self.picture = Recent(read_pair, HELD)
         self.tokens = functools.lru_cache(PROMPTS)(self.encoded)
 
     def signature(self, n_batch: int) -> tuple[tf.TensorSpec, ...]:
@@ -95,6 +94,30 @@ class Instructed:
         """The tokens of a prompt [t, d] and their mask [t], as long as those of the longest."""
         (tokens,), (mask,) = self.encoder.encode([prompt], self.length)
         return tokens, mask
+
+
+class Recent:
+    """A function of a path that returns arrays, of which it remembers the latest, so many bytes of them or one."""
+
+    def __init__(self, function: Callable[[Path], tuple[np.ndarray, ...]], most: int):
+        self.function, self.most = function, most
+        self.found: dict[Path, tuple[np.ndarray, ...]] = {}
+        self.bytes = 0
+
+    def __call__(self, path: Path) -> tuple[np.ndarray, ...]:
+        arrays = self.found.pop(path, None)
+        if arrays is None:
+            arrays = self.function(path)
+            self.bytes += size(arrays)
+        self.found[path] = arrays  # the latest is the last
+        while self.bytes > self.most and len(self.found) > 1:
+            self.bytes -= size(self.found.pop(next(iter(self.found))))
+        return arrays
+
+
+def size(arrays):
+    """Their bytes."""
+    return sum(array.nbytes for array in arrays)
 
 
 def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -161,14 +184,20 @@ def load_instructed(options: InstructedOptions, net: Prompted, encoder: TextEnco
     pairs = Instructed(train, encoder, options)
     of_valid = Instructed(valid, encoder, options)
     next(pairs.batches(1, 0, 1))  # complains now, not when training has begun
-    pictures = sorted({path for t in train for path in (t.image, t.edited)})
     description = {name: getattr(options, name) for name in ("patch", "noise", "seed")}
     description |= {
         "triples": fingerprint(paths, options.train),
-        "images": fingerprint(pictures, options.train),
+        "images": fingerprint(pictures(train), options.train),
+        "validation images": fingerprint(pictures(valid), options.train),
+        "validation prompts": hashlib.sha256("\0".join(t.instruction for t in valid).encode()).hexdigest()[:16],
         "text encoder": encoder.fingerprint,
     }
     return TrainingData(pairs, [of_valid.example(t, None) for t in valid], description)
+
+
+def pictures(triples):
+    """The image files of triples."""
+    return sorted({path for t in triples for path in (t.image, t.edited)})
 
 
 def check_encoder(net: Prompted, encoder: TextEncoder):

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from src.config import InputError
-from src.data.images import image_files, readable
+from src.data.images import image_files
 from src.data.palettes import load_clusters
 from src.files import open_regular
 from src.superres.bundled import PALETTE
 from src.superres.network import Network
 from src.superres.pairs import Pairs
-from src.superres.validation import ImagePair, held, most_scored, validation_pairs
+from src.superres.validation import ImagePair, held, scorable, validation_pairs
 
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
 BEGINNING = 1 << 16  # bytes of a photograph that its fingerprint is made of, beside its name and size
@@ -131,7 +131,7 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
     pairs.pools(0)  # complains now, not when training has begun
     images, counts = [], []
     for folder, paths in valid.items():
-        photos = (photo for _, photo in readable(paths, skipped, most_scored(options.n_px)))
+        photos = (photo for _, photo in scorable(paths, net.scale, options.n_px, skipped))
         scored = validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px)
         images += held(scored, folder, images)
         counts.append(len(images) - sum(counts))
@@ -160,5 +160,5 @@ def fingerprint(paths: Iterable[Path], folder: str | Path) -> str:
     for path in paths:
         with open_regular(path) as f:
             beginning = f.read(BEGINNING)
-        digest.update(f"{os.path.relpath(path, folder)}\0{path.stat().st_size}\0".encode() + beginning)
+        digest.update(os.fsencode(f"{os.path.relpath(path, folder)}\0{path.stat().st_size}\0") + beginning)
     return f"{len(paths)} of hash {digest.hexdigest()[:16]}"

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from src import hosts
-from src.measuring.metrics import psnr
+from src.measuring.metrics import bounded_psnr
 from src.superres.files import save_network
 from src.superres.network import Network
 from src.superres.perceptual import squared_distance
@@ -55,7 +55,7 @@ def mean_psnr(upscaler: Upscaler, data: TrainingData) -> float:
 
     def of(pair):
         low, high = pair
-        return psnr(upscaler(low[None])[0], high, border=upscaler.scale)
+        return bounded_psnr(upscaler(low[None])[0], high, border=upscaler.scale)
 
     return data.mean(hosts.current().divided(data.valid, of))
 

@@ -99,9 +99,8 @@ class Pools:
             self.skipped(error)
             return []
         parts = drawn_squares(photo, self.square, rng) if self.square else [shrunk(photo, shrink, self.least)]
-        found = [low_resolution(np.asarray(part), self.scale)[::-1] for part in parts]
-        side = self.patch + 2 * self.margin * (not self.whole)
-        return [(low, high) for low, high in found if min(low.shape[:2]) >= side]
+        side = (self.patch + 2 * self.margin * (not self.whole)) * self.scale
+        return [low_resolution(np.asarray(part), self.scale)[::-1] for part in parts if min(part.size) >= side]
 
     def reduced(self, pool):
         """(low resolution, the same reduced to the palette, high resolution) of pairs; of small ones all at once."""
@@ -127,7 +126,7 @@ class Pools:
 def shrunk(photo, shrink, least):
     """A photograph made smaller, but not so that its shorter side has fewer pixels than `least`."""
     shrink = max(shrink, min(1, least / min(photo.size)))
-    return photo.resize([round(n * shrink) for n in photo.size], Image.Resampling.BICUBIC)
+    return photo.resize([max(1, round(n * shrink)) for n in photo.size], Image.Resampling.BICUBIC)
 
 
 def drawn_squares(photo, side, rng):

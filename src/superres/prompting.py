@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from src import hosts
-from src.measuring.metrics import psnr
+from src.measuring.metrics import bounded_psnr
 from src.superres.instructed import Example, InstructedOptions, load_instructed
 from src.superres.photographs import TrainingData
 from src.superres.pixel import PixelRecipe, PixelTask
@@ -35,7 +35,7 @@ class PromptTask(PixelTask):
 def psnr_of(made: np.ndarray, high: np.ndarray) -> float:
     """PSNR in dB of two images [h, w, 3] in 0..1, rounded to 8 bits, red, green and blue."""
     a, b = (np.uint8(np.rint(np.clip(x, 0, 1) * 255)) for x in (made, high))
-    return psnr(a, b, border=0, channel="rgb")
+    return bounded_psnr(a, b, border=0, channel="rgb")
 
 
 def train_on_triples(

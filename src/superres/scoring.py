@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from src.config import InputError
-from src.data.images import readable
 from src.measuring import metrics
 from src.superres.degradation import resized
-from src.superres.photographs import load_palette, most_scored, validation_pairs
+from src.superres.photographs import load_palette, scorable, validation_pairs
 from src.superres.upscaler import Upscaler
 
-METRICS = {"psnr": metrics.psnr, "ssim": metrics.ssim, "mse": metrics.mse}
+METRICS = {"psnr": metrics.bounded_psnr, "ssim": metrics.ssim, "mse": metrics.mse}
 PROTOCOL = (
     "low resolution: Pillow's bicubic, antialiased, 8 bits; scored: luma of BT.601 (16..235), peak 255, "
-    "{scale} border pixels cut off, output rounded to 8 bits; SSIM: Gaussian window 11, sigma 1.5"
+    "{scale} border pixels cut off, output rounded to 8 bits, equal images 99 dB; SSIM: Gaussian window 11, sigma 1.5"
 )
 
 
@@ -49,13 +48,13 @@ def score(
     """Scores of every photograph, as soon as they are there, in 4 GB of memory at most.
 
     Args:
-        skipped: called with the error of each one that cannot be read.
+        skipped: called with the error of each one that cannot be read or is too small.
 
     Raises:
         InputError: none is left, or one is too small for `n_px`.
     """
     clusters, count = load_palette(options.degradation, options.color_cluster_path), 0
-    for i, photo in readable(paths, skipped, most_scored(options.n_px)):
+    for i, photo in scorable(paths, upscaler.scale, options.n_px, skipped):
         ((low, high),) = validation_pairs([photo], upscaler.scale, clusters, options.n_px)
         outputs = {"": upscaler(low[None])[0], "_bicubic": resized(low, high.shape)}
         yield (
@@ -68,7 +67,7 @@ def score(
         )
         count += 1
     if not count:
-        raise InputError(f"{paths[0].parent}: no photograph is readable")
+        raise InputError(f"{paths[0].parent}: no photograph is readable and large enough")
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:

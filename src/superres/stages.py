@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from src import hosts
+from src import files, hosts
 from src.config import InputError
 from src.measuring import metrics
 from src.superres.adversarial import AdversarialTask, GanRecipe
@@ -137,12 +137,19 @@ def find_run(
     net: Network, data: TrainingData, recipe: PixelRecipe | GanRecipe, session: Session
 ) -> Iterator[RunFolder]:
     """The folder of a run, found again by all that decides its result."""
-    start = {"weights": list(session.weights), "dtype": net.precision}
-    parts = {"network": net.architecture(), "start": start, "recipe": asdict(recipe), "data": data.description}
+    start = {"weights": files.fingerprint(session.weights) if session.weights else None, "dtype": net.precision}
+    parts = {"network": net.architecture(), "start": start, "recipe": described(recipe), "data": data.description}
     with open_run(Path(session.save_dir) / run_name(net), parts) as run:
         for note in run.notes:
             session.reports.line(note)
         yield run
+
+
+def described(recipe):
+    """A recipe, with the contents of a file in place of its name."""
+    found = asdict(recipe)
+    trained = found.get("vgg_weights")
+    return found | ({"vgg_weights": files.fingerprint([trained])} if trained else {})
 
 
 def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: Session) -> int:
@@ -153,7 +160,7 @@ def learn(task: Task, run: RunFolder, recipe: PixelRecipe | GanRecipe, session: 
 
 def finish(run: RunFolder, path: Path, psnr: float, scale: int, data: TrainingData) -> Trained:
     """Compare what a run reached to bicubic, and plot it."""
-    scores = [metrics.psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
+    scores = [metrics.bounded_psnr(resized(low, high.shape), high, border=scale) for low, high in data.valid]
     return plotted(run, Trained(path, psnr, data.mean(scores), len(data.valid)))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +14,13 @@ from src.config import InputError
 from src.data.images import write_png
 from src.data.pictures import Picture
 from src.data.sheets import write_sheet
-from src.files import unique
+from src.files import unique, unused
 from src.superres.bundled import FILES, bundled_file, find_network
 from src.superres.enlarging import Choice, Enlarged, enlarge_files
 from src.superres.prompts import Editor, Prompts
 from src.superres.upscaler import Upscaler
 
-FEW = 512  # colours
+FEW, FEW_GREYS = 512, 32  # colours of a palette; a grey photograph of 8 bits never has more than 256
 SHOWN = 8  # images on a sheet
 COMPARED = {"srresnet": ("espcn",), "srgan": ("espcn",), "prompted": ("srresnet",)}  # whose a sheet shows, too
 
@@ -84,9 +85,10 @@ def upscale_paths(
     paths, others = list(dict.fromkeys(paths)), compared(network_name, options)
     names = dict(zip(paths, unique([Path(path).stem for path in paths])))
     written, rows, captions, skipped = {}, {}, [], []
+    place = places(options.save_dir, paths)
 
     def write(entry):
-        target = Path(options.save_dir) / f"{names[entry.path]}_{entry.upscaler.net.name}_x{entry.upscaler.scale}.png"
+        target = place(f"{names[entry.path]}_{entry.upscaler.net.name}_x{entry.upscaler.scale}")
         write_png(target, entry.image)
         return target
 
@@ -104,11 +106,22 @@ def upscale_paths(
             captions.append(caption)
     sheet, columns = None, []
     if rows:
-        sheet = Path(options.save_dir) / f"{'prompted' if network_name == 'prompted' else captions[-1]}.png"
+        sheet = place("prompted" if network_name == "prompted" else captions[-1])
         columns = ["input", "bicubic", *others, *captions]
         write_sheet(sheet, list(rows.values()), columns)
     order = [(path, number) for path in paths for number in range(times)]
     return Upscaled([written[key] for key in order if key in written], sheet, columns, skipped)
+
+
+def places(folder: str | Path, inputs: Sequence[str | Path]) -> Callable[[str], Path]:
+    """A function of a name to the path of a PNG in a folder, which is that of none of the inputs."""
+    taken = {os.path.realpath(path) for path in inputs}
+
+    def place(name):
+        path = Path(folder, f"{name}.png")
+        return unused(path) if os.path.realpath(path) in taken else path
+
+    return place
 
 
 def compared(name: str, options: UpscaleOptions) -> dict[str, Choice]:
@@ -142,7 +155,7 @@ def outputs(name: str, options: UpscaleOptions, report: Callable[[str], None]) -
 def choice(name: str, options: UpscaleOptions, report: Callable[[str], None] = lambda line: None) -> Choice:
     """A function of a picture that returns what to enlarge it with.
 
-    That is the network for palettes, if there is one, where an image has at most FEW colours, as Image GPT's have.
+    That is the network for palettes, if there is one, where an image has as few colours as Image GPT's have.
     """
 
     @functools.cache
@@ -164,6 +177,7 @@ def choice(name: str, options: UpscaleOptions, report: Callable[[str], None] = l
 
 
 def has_few_colours(picture: Picture) -> bool:
-    """Whether a picture of 8 bits has at most FEW colours."""
-    colours = picture.colours if picture.colours.shape[2] == 3 else picture.colours[..., 0]
-    return colours.dtype == np.uint8 and Image.fromarray(colours).getcolors(FEW) is not None
+    """Whether a picture of 8 bits has at most FEW colours, or of greys FEW_GREYS."""
+    grey = picture.colours.shape[2] == 1
+    colours, most = (picture.colours[..., 0], FEW_GREYS) if grey else (picture.colours, FEW)
+    return colours.dtype == np.uint8 and Image.fromarray(colours).getcolors(most) is not None

@@ -1,13 +1,15 @@
 """Photographs to images that a network is scored on: shrunk, and what they were."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from src.config import InputError
-from src.data.images import square
+from src.data.images import readable, square
 from src.data.pictures import MOST
+from src.measuring.metrics import WINDOW
 from src.superres.degradation import in_palette, low_resolution
 
 SCORED = 3 << 23  # pixels of a photograph that is enlarged and scored whole, which takes 120 bytes for each
@@ -16,9 +18,27 @@ HELD = 1 << 29  # pixels of all that are held for validation: 2 GB
 ImagePair = tuple[np.ndarray, np.ndarray]  # low and high resolution, uint8 [h, w, 3]
 
 
-def most_scored(n_px: int | None) -> int:
-    """The pixels that a photograph may have of which centre squares are scored, or all of it."""
-    return MOST if n_px else SCORED
+def least_scored(scale: int) -> int:
+    """The pixels on a side that an image needs for every metric: `scale` are cut off each border."""
+    return WINDOW + 2 * scale + scale - 1  # the last ones are what a multiple of the scale may lack
+
+
+def scorable(
+    paths: Sequence[Path], scale: int, n_px: int | None, skipped: Callable[[InputError], None]
+) -> Iterator[tuple[int, Image.Image]]:
+    """(number, RGB image) of every photograph that can be read and scored; the errors of others go to `skipped`.
+
+    Raises:
+        InputError: squares of `n_px` pixels are too small to be scored.
+    """
+    least = least_scored(scale)
+    if n_px and n_px * scale < least:
+        raise InputError(f"`n_px` {n_px}: too few pixels to be scored at x{scale}; take {-(-least // scale)} or more")
+    for i, photo in readable(paths, skipped, MOST if n_px else SCORED):
+        if n_px or min(photo.size) >= least:
+            yield i, photo
+        else:
+            skipped(InputError(f"{paths[i]}: too small to be scored at x{scale} ({least} pixels on a side are needed)"))
 
 
 def held(pairs: Iterable[ImagePair], folder: str | Path, others: Sequence[ImagePair] = ()) -> list[ImagePair]:
@@ -35,7 +55,7 @@ def held(pairs: Iterable[ImagePair], folder: str | Path, others: Sequence[ImageP
             more = f"more than {HELD:,} pixels in {len(others) + len(kept)} photographs for validation"
             raise InputError(f"{folder}: {more}; name fewer as `valid`, or give `n_px`")
     if not kept:
-        raise InputError(f"{folder}: no photograph for validation is readable")
+        raise InputError(f"{folder}: no photograph for validation is readable and large enough")
     return kept
 
 

@@ -71,6 +71,8 @@ def test_files_that_belong_together_are_replaced_together(tmp_path):
 def test_json_files(tmp_path):
     files.write_json(tmp_path / "a.json", {"é": [1, None]})
     assert files.read_json(tmp_path / "a.json") == {"é": [1, None]}
+    files.write_json(tmp_path / "a.json", {"a": [float("inf"), {"b": float("nan")}], "c": (1, 2.5)})
+    assert files.read_json(tmp_path / "a.json") == {"a": [None, {"b": None}], "c": [1, 2.5]}
     (tmp_path / "b.json").write_text("{")
     for name, message in (("b.json", "not JSON"), ("c.json", "no such file")):
         with pytest.raises(InputError, match=f"{name}: {message}"):

@@ -10,7 +10,7 @@ from src.config import InputError
 from src.data.triples import read_triples
 from src.superres.degradation import resized
 from src.superres.edit_scoring import EditScore, by_kind, score_edits
-from src.superres.instructed import Instructed, InstructedOptions, find_triples, load_instructed, split
+from src.superres.instructed import Instructed, InstructedOptions, Recent, find_triples, load_instructed, split
 from src.superres.pixel import PixelRecipe
 from src.superres.prompted import Prompted
 from src.superres.prompting import train_on_triples
@@ -84,6 +84,30 @@ def test_batches_follow_from_the_seed_and_their_step(tmp_path):
     assert not same(next(data(seed=1).batches(3, 0, 1)), first)
     (clean,) = data(noise=0.0).batches(3, 0, 1)
     assert not same(clean, first)
+
+
+def test_images_in_memory_are_bounded_by_their_bytes():
+    asked = []
+
+    def make(n):
+        asked.append(n)
+        return np.zeros(n, np.uint8), np.zeros(n, np.uint8)
+
+    recent = Recent(make, 10)
+    for n in (1, 2, 1, 3, 2, 1, 9, 1):
+        assert recent(n)[0].shape == (n,)
+        assert recent.bytes <= 10 or len(recent.found) == 1
+    assert asked == [1, 2, 3, 2, 1, 9, 1]  # 3 took the place of 2, which had been used before 1 was
+
+
+def test_a_run_knows_what_it_is_validated_on(tmp_path):
+    make_triples(tmp_path)
+    net, found = Prompted(**TINY), []
+    for images in (2, 3, 3):
+        make_triples(tmp_path, "valid", images, first=90)
+        options = InstructedOptions(str(tmp_path), ("train.jsonl",), patch=4)
+        found.append(load_instructed(options, net, ENCODER).description)
+    assert found[0] != found[1] == found[2]
 
 
 def test_noise_is_added_to_low_resolution_alone(tmp_path):

@@ -1,6 +1,7 @@
 """Training pairs, and the photographs that they are cut from."""
 
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -102,6 +103,23 @@ def test_what_cannot_be_read_is_skipped_with_a_line_in_training_and_validation(p
         path.write_bytes(b"no image")
     with pytest.raises(InputError, match="no photograph is readable and large enough"):
         load_data(options, Espcn(2), lines.append)
+
+
+def test_photographs_of_hardly_a_pixel_are_skipped(photos):
+    """Shrunk to no pixel at all they once ended a training with a traceback."""
+    Image.new("RGB", (1, 1)).save(photos / "dot.gif")
+    Image.new("RGB", (400, 1)).save(photos / "line.png")
+    valid, lines = photos.parent / "valid", []
+    shutil.copytree(photos, valid)
+    data = load_data(DataOptions(str(photos), str(valid), patch=8), Espcn(4), lambda error: lines.append(str(error)))
+    assert len(data.valid) == 3
+    assert [line.split(" to be")[0] for line in lines] == [f"{valid / n}: too small" for n in ("dot.gif", "line.png")]
+
+
+def test_a_name_that_is_no_text_has_a_fingerprint(photos):
+    path = photos / os.fsdecode(b"na\xefve.png")
+    (photos / "0.png").rename(path)
+    assert fingerprint([path], photos).startswith("1 of hash")
 
 
 def test_a_fingerprint_knows_files_and_not_folders(photos, tmp_path):

@@ -209,6 +209,29 @@ def test_outputs_of_two_networks_stand_side_by_side(tmp_path):
     assert done.columns == ["input", "bicubic", "espcn", "srgan"]
 
 
+def test_an_output_takes_no_inputs_place(tmp_path):
+    """A sheet that was enlarged was once lost to the new sheet."""
+    inputs = [tmp_path / name for name in ("espcn.png", "photo.png", "photo_espcn_x4.png")]
+    for i, path in enumerate(inputs):
+        write_png(path, photo(8, 8, i))
+    before = [path.read_bytes() for path in inputs]
+    done = upscale_paths(inputs, "espcn", UpscaleOptions(tmp_path))
+    assert [path.read_bytes() for path in inputs] == before
+    names = ["espcn_espcn_x4.png", "photo_espcn_x4-2.png", "photo_espcn_x4_espcn_x4.png"]
+    assert [path.name for path in done.paths] == names and done.sheet.name == "espcn-2.png"
+
+
+def test_a_grey_photograph_is_none_in_a_palette(tmp_path):
+    """All of 8 bits have few enough colours for the palette of a model of colours."""
+    grey = np.tile(np.arange(200, dtype=np.uint8), [20, 1])
+    write_png(tmp_path / "photo.png", grey)
+    write_png(tmp_path / "drawn.png", grey // 16 * 16)
+    for name, network in (("photo", "x4.keras"), ("drawn", "x4-palette.keras")):
+        lines = []
+        upscale_paths([tmp_path / f"{name}.png"], "espcn", UpscaleOptions(tmp_path), report=lines.append)
+        assert len(lines) == 1 and lines[0].endswith(network)
+
+
 def test_a_file_says_what_its_network_is(tmp_path):
     save_network(tmp_path / "net.keras", Espcn(3, channels=3, activation="relu", seed=5))
     with zipfile.ZipFile(tmp_path / "net.keras") as file:
@@ -262,4 +285,6 @@ def test_metrics_equal_scikit_images(border, psnr, ssim):
     assert metrics.psnr(clean, noisy, border=border) == pytest.approx(psnr, abs=1e-3)
     assert metrics.ssim(clean, noisy, border=border) == pytest.approx(ssim, abs=1e-4)
     assert metrics.mse(clean, noisy, border=border) == pytest.approx(255**2 / 10 ** (psnr / 10), rel=1e-6)
-    assert metrics.psnr(clean, clean, border=border) == np.inf
+    assert (
+        metrics.psnr(clean, clean, border=border) == np.inf and metrics.bounded_psnr(clean, clean, border=border) == 99
+    )

@@ -145,6 +145,26 @@ def test_a_move_that_fails_takes_the_others_back(pictures, monkeypatch):
     assert files(pictures) == before and sorted(p.name for p in pictures.iterdir()) == ["images"]
 
 
+def test_two_processes_do_not_make_the_same_triples(tmp_path):
+    """The second one's clean-up once removed what the first had just finished."""
+    with new_triples(tmp_path, ["train"]) as writer:
+        add_pair(writer)
+        with pytest.raises(InputError, match="another process is at work"), new_triples(tmp_path, ["train"]):
+            raise AssertionError("work has begun")
+        with new_triples(tmp_path, ["valid"]) as other:
+            add_pair(other, "valid")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["images", "train.jsonl", "valid.jsonl"]
+
+
+def test_a_place_that_is_taken_meanwhile_keeps_what_is_there(tmp_path):
+    with pytest.raises(InputError, match="not empty"), new_triples(tmp_path, ["train"]) as writer:
+        add_pair(writer)
+        (tmp_path / "images" / "train").mkdir()
+        (tmp_path / "images" / "train" / "theirs.png").touch()
+    assert [path.name for path in (tmp_path / "images" / "train").iterdir()] == ["theirs.png"]
+
+
 def test_what_is_there_is_refused_before_any_work(tmp_path):
     with new_triples(tmp_path, ["train"]) as writer:
         add_pair(writer)
