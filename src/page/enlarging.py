@@ -13,7 +13,9 @@ from src.superres.enlarging import Canvas, Choice, fill
 from src.superres.prompts import Editor
 from src.superres.upscaling import UpscaleOptions, choice
 
-PIXELS = {"espcn": 1 << 24, "srresnet": 1 << 22, "srgan": 1 << 22, "prompted": 1 << 22}  # at most: half a minute
+AROUND = 12  # pixels around a picture that networks look at, too
+LARGE, SMALL = ((16 * (side + 2 * AROUND) ** 2) for side in (1024, 512))  # squares of them four times as large
+PIXELS = {"espcn": LARGE, "srresnet": SMALL, "srgan": SMALL, "prompted": SMALL}  # at most: half a minute
 TITLES = {"espcn": "ESPCN", "srresnet": "SRResNet", "srgan": "SRGAN", "prompted": "As told"}
 
 
@@ -55,8 +57,10 @@ def enlarge(path: Path, networks: list[str], scale: int, prompt: str | None = No
         raise InputError("the request: no network and no prompt; choose one")
     picture = read_upload(path)
     width, height = picture.image.size
-    large = [name for name in networks if width * height * scale**2 > PIXELS[name]]
-    limits = (f"{TITLES[name]} takes up to about {math.isqrt(PIXELS[name]) // scale} squared" for name in large)
+    pixels = (width + 2 * AROUND) * (height + 2 * AROUND) * scale**2
+    large = [name for name in networks if pixels > PIXELS[name]]
+    sides = {name: math.isqrt(PIXELS[name]) // scale - 2 * AROUND for name in large}
+    limits = (f"{TITLES[name]} takes up to about {side} squared" for name, side in sides.items())
     note = f"{width}x{height} pixels at x{scale}: {', '.join(limits)} here; the command line takes far more"
     if len(large) == len(networks):
         raise InputError(note)

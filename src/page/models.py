@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import os
 from pathlib import Path
 
@@ -116,6 +117,7 @@ class Models:
         key = prefix, stamp(prefix)
         if self.kept[0] != key:
             self.kept = (None, None)  # both together may be more than memory holds
+            gc.collect()  # a model and its compiled steps refer to each other
             self.kept = key, Loaded(Sampler(load_model(prefix)), clusters)
         return self.kept[1]
 

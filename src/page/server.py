@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Protocol
 
 from src.config import InputError
+from src.writing import NotWritten, writing
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".png": "image/png", ".jpg": "image/jpeg"}
 BYTES = 1 << 25  # of a picture that is sent, at most
 DIGITS = len(str(BYTES))  # of its length, zeros in front of it too
 PIECE = 1 << 16  # bytes of it in memory at a time
-CONNECTIONS = 32  # at a time
+CONNECTIONS = 128  # at a time: well above those that may wait
 SECONDS = 60  # that a connection may keep silent
 HERE = "127.0.0.1", "localhost", "::1"
 POLICY = "; ".join(
@@ -83,6 +84,14 @@ class PageOptions:
     def open_to_all(self) -> bool:
         """Whether other machines reach the page, and nobody is asked for a password."""
         return self.host not in HERE and not self.auth
+
+
+def split(address: str) -> urllib.parse.SplitResult | None:
+    """The parts of an address that a visitor has sent; None where it is none."""
+    try:
+        return urllib.parse.urlsplit(address)
+    except ValueError:
+        return None
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -170,30 +179,45 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         """A request with a picture as its body, answered by lines of JSON."""
-        address = urllib.parse.urlsplit(self.path)
-        said = urllib.parse.parse_qs(address.query).get("options", ["{}"])[0].encode()
+        address = split(self.path)
         if not self.welcome():
             return
-        if not address.path.startswith("/do/"):
+        if address is None or not address.path.startswith("/do/"):
             return self.refuse(404, "there is no such page")
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return self.refuse(411, "the request does not say how long it is")
         if len(length) > DIGITS or int(length) > BYTES:
             return self.refuse(413, f"a file of more than {BYTES >> 20} MB; take a smaller one")
-        with tempfile.TemporaryDirectory(dir=self.server.folder.name) as folder:
-            path = Path(folder) / "photo"
-            if self.received(path, int(length)):
+        said = urllib.parse.parse_qs(address.query).get("options", ["{}"])[0].encode()
+        with contextlib.ExitStack() as stack:
+            try:
+                path = stack.enter_context(self.received(int(length)))
+            except NotWritten as error:
+                self.server.report(f"{error}\n")
+                return self.refuse(500, "the picture cannot be kept here; the page's terminal says why")
+            if path:
                 self.begin(200, "application/x-ndjson")
                 self.send(address.path.removeprefix("/do/"), said, path)
 
-    def received(self, path: Path, length: int) -> bool:
-        """Write the request's body to a file; whether all of it came."""
-        with open(path, "wb") as file:
+    @contextlib.contextmanager
+    def received(self, length: int) -> Iterator[Path | None]:
+        """A file with the request's body, or None where not all of it came.
+
+        Raises:
+            NotWritten: it cannot be written.
+        """
+        place = Path(self.server.folder.name)
+        with contextlib.ExitStack() as stack:
+            with writing(place):
+                place.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place))) / "photo"
+                file = stack.enter_context(open(path, "wb", buffering=0))
             while length and (piece := self.rfile.read(min(length, PIECE))):
-                file.write(piece)
+                with writing(path):
+                    file.write(piece)
                 length -= len(piece)
-        return not length
+            yield None if length else path
 
     def send(self, kind: str, said: bytes, path: Path):
         """Send the steps of an answer, as long as somebody is there to see them."""
@@ -226,10 +250,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         A page of another site can make a browser send requests here: they name its origin, or its host.
         """
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        name = urllib.parse.urlsplit(f"//{host}").hostname if "[" not in host or "]" in host else None
-        if self.server.options.host in HERE and name not in HERE:
+        address, theirs = split(f"//{host}"), split(origin or "")
+        if self.server.options.host in HERE and (address is None or address.hostname not in HERE):
             return self.refuse(403, "this page is for the machine that it runs on")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+        if origin is not None and (theirs is None or theirs.netloc != host):
             return self.refuse(403, "this page answers no other page's requests")
         auth = self.server.options.auth
         expected = f"Basic {base64.b64encode(auth.encode()).decode()}" if auth else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from src.config import InputError
 
-MOST = 32  # in the queue
+MOST = 32  # in the queue, behind the one whose turn it is
 GLANCE = 0.2  # seconds between two looks at the place
 
 
@@ -25,7 +25,7 @@ class Turns:
         """
         ticket = object()
         with self.changed:
-            if len(self.tickets) >= MOST:
+            if len(self.tickets) > MOST:
                 raise InputError(f"{MOST} others wait already; try again later")
             self.tickets.append(ticket)
         try:

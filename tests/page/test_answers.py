@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from src.drawing.sampling import SamplingOptions
 from src.page import enlarging, growing, models
 from src.page.jobs import understood, worded
 from src.page.turns import MOST, Turns
+from src.weights.checkpoint import load_model
 from tests.conftest import DATA, photo, run_here
 from tests.page.conftest import SMALL, ask
 
@@ -127,12 +129,16 @@ def test_models_that_are_there_and_those_that_are_not(downloads, tmp_path):
     assert [entry["missing"] for entry in found if "missing" in entry] == ["s", "m", "l"]
 
 
-def test_one_model_at_a_time_is_in_memory(downloads):
+def test_one_model_at_a_time_is_in_memory(downloads, monkeypatch):
     kept = models.Models(downloads)
     small = kept.load("small")
     assert kept.load("small") is small
+    model, alive = weakref.ref(small.sampler.model), []
+    del small
+    monkeypatch.setattr(models, "load_model", lambda prefix: alive.append(model()) or load_model(prefix))
     assert kept.load("igpt-fashion-mnist").hparams.n_px == 28
-    assert kept.load("small") is not small
+    assert alive == [None]
+    assert kept.load("small").hparams.n_px == SMALL.n_px
     with pytest.raises(InputError, match="no such model"):
         kept.load("../small")
 
@@ -186,12 +192,15 @@ def test_options_have_the_names_of_the_page():
 
 
 def test_pictures_that_would_become_too_large(picture, monkeypatch):
-    monkeypatch.setitem(enlarging.PIXELS, "srgan", 1000)
-    note = "80x60 pixels at x4: SRGAN takes up to about 7 squared"
+    monkeypatch.setitem(enlarging.PIXELS, "srgan", 100_000)
+    note = "80x60 pixels at x4: SRGAN takes up to about 55 squared"
     with pytest.raises(InputError, match=note):
         next(enlarging.enlarge(picture, ["srgan"], 4))
     first, *steps = enlarging.enlarge(picture, ["srgan", "espcn"], 4)  # what can be done is done
     assert first["note"].startswith(note) and [s["network"] for s in steps if "file" in s] == ["bicubic", "espcn"]
+    Image.new("RGB", (1, 40_000)).save(picture)  # of few pixels, but many around them
+    with pytest.raises(InputError, match="1x40000 pixels at x4: SRResNet takes"):
+        next(enlarging.enlarge(picture, ["srresnet"], 4))
 
 
 def test_turns_come_in_order_and_are_given_up():
@@ -212,7 +221,7 @@ def test_turns_come_in_order_and_are_given_up():
 def test_a_full_queue_is_refused():
     turns = Turns()
     with contextlib.ExitStack() as stack:
-        for _ in range(MOST):
+        for _ in range(1 + MOST):  # the first one does not wait
             stack.enter_context(turns.ticket())
         with pytest.raises(InputError, match="others wait already"):
             stack.enter_context(turns.ticket())

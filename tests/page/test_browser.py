@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import expect
 
 import sample
@@ -128,6 +129,73 @@ def test_samples_are_drawn(page):
     expect(panel.locator(".grid canvas")).to_have_count(8)
     name, content = download(page, panel.get_by_role("link", name="Download the sheet"))
     assert name == "samples.png" and content.startswith(b"\x89PNG")
+
+
+class Held:
+    """Requests of a kind, which wait until a test lets them go on; once `open`, later ones do at once."""
+
+    def __init__(self, page, kind):
+        self.page, self.routes, self.open = page, [], False
+        page.route(f"**/do/{kind}?*", lambda route: route.continue_() if self.open else self.routes.append(route))
+
+    def wait_for(self, number):
+        while len(self.routes) < number:
+            self.page.wait_for_timeout(20)
+
+    def release(self, number):
+        self.open = True
+        self.routes[number].continue_()
+
+
+def test_what_is_shown_belongs_to_the_image_that_is_chosen(page):
+    """The page once showed one image's enlargement under another, and looked inside another than was asked for."""
+    panel, asked = tab(page, "Draw"), Held(page, "enlarge")
+    panel.locator("select[name=model]").select_option("small")
+    panel.get_by_label("Images").select_option("4")
+    start(panel)
+    status(panel, "Done")
+    larger = panel.get_by_role("button", name="Enlarge 4 times")
+    larger.click()
+    asked.wait_for(1)
+    panel.get_by_role("button", name="Image 1").click()
+    expect(larger).to_be_enabled()
+    asked.release(0)
+    larger.click()
+    expect(panel.locator(".chosen .status")).to_have_text("Done.")
+    name, _ = download(page, panel.get_by_role("link", name="Download ESPCN"))
+    assert name == "sample_1_espcn_x4.png" and panel.locator(".tiles figure").count() == 4
+
+    asked, inside = Held(page, "inside"), page.get_by_role("tabpanel", name="Look inside")
+    panel.locator("select[name=model]").select_option("igpt-fashion-mnist")  # what was drawn was the small one's
+    for number in (1, 2):
+        panel.get_by_role("button", name=f"Image {number}").click()
+        panel.get_by_role("button", name="Look inside").click()
+        asked.wait_for(number)
+        tab(page, "Draw")
+    assert all("%22model%22%3A%22small%22" in route.request.url for route in asked.routes)
+    asked.release(1)
+    tab(page, "Look inside")
+    expect(inside.locator("form .status")).to_have_text("Done.")
+    expect(inside.locator("[data-group=layers] img")).to_have_count(SMALL.n_layer)
+
+
+def test_the_newest_picture_counts_and_one_that_failed_leaves_nothing(page, picture, tmp_path):
+    panel, asked = tab(page, "Complete"), Held(page, "open")
+    panel.locator("select[name=model]").select_option("small")
+    Image.new("RGB", (99, 50)).save(tmp_path / "second.png")
+    (tmp_path / "none.png").write_bytes(b"none")
+    panel.locator("input[type=file]").set_input_files(picture)
+    asked.wait_for(1)
+    asked.open = True
+    panel.locator("input[type=file]").set_input_files(tmp_path / "second.png")
+    expect(panel.locator(".size")).to_have_text("99 x 50 pixels")
+    asked.release(0)
+    expect(panel.locator(".given")).to_have_js_property("width", SMALL.n_px)
+    expect(panel.locator(".size")).to_have_text("99 x 50 pixels")
+    panel.locator("input[type=file]").set_input_files(tmp_path / "none.png")
+    expect(panel.locator(".size")).to_have_class(re.compile("wrong"))
+    for canvas in (".palette", ".given"):
+        assert not any(map(any, pixels(panel, canvas)))
 
 
 @pytest.mark.slow

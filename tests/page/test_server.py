@@ -18,6 +18,7 @@ from PIL import Image
 
 import app
 from src.page import server as serving
+from src.page import turns
 from src.page.models import Models
 from src.page.server import PageOptions
 from tests.conftest import ROOT, photo, run_command, run_here
@@ -87,6 +88,9 @@ REFUSED = {  # method, path, headers, status
     "another host": ("GET", "/", {"Host": "evil.example"}, 403),
     "a host that begins like ours": ("GET", "/", {"Host": "127.0.0.1.evil.example"}, 403),
     "a broken host": ("GET", "/", {"Host": "[::1"}, 403),
+    "a host that is no address": ("GET", "/", {"Host": "[abc]"}, 403),
+    "brackets inside": ("GET", "/", {"Host": "a[b]c"}, 403),
+    "an origin that is none": ("POST", "/do/models", {"Origin": "http://["}, 403),
     "another origin": ("POST", "/do/models", {"Origin": "http://evil.example"}, 403),
     "no origin to name": ("POST", "/do/models", {"Origin": "null"}, 403),
     "another port's origin": ("POST", "/do/models", {"Origin": "http://127.0.0.1:1"}, 403),
@@ -111,6 +115,12 @@ def test_requests_that_are_refused(server, method, path, headers, status):
     answered, content, _ = request(server, method, path, headers=headers)
     assert answered == status and (status in (414, 431, 501) or content.count(b"\n") == 1)
     assert request(server, "GET", "/")[0] == 200
+
+
+def test_an_address_that_is_none(server):
+    with socket.create_connection(("127.0.0.1", server.server_address[1])) as connection:
+        connection.sendall(b"POST http://[/do/models HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
+        assert b" 404 " in connection.recv(100)
 
 
 def test_only_the_pages_own_files_are_there(server):
@@ -207,6 +217,25 @@ def test_more_connections_than_there_may_be_are_closed(downloads, monkeypatch):
             connection.close()
         time.sleep(0.3)
         assert request(server, "GET", "/")[0] == 200
+
+
+def test_more_may_wait_than_the_queue_holds_without_shutting_others_out():
+    assert serving.CONNECTIONS > 2 * turns.MOST
+
+
+def test_uploads_are_kept_after_somebody_has_tidied_up_and_a_full_disk_is_said(server, picture, monkeypatch):
+    """Every request was once left without an answer, and nobody told why."""
+    content, reports = picture.read_bytes(), []
+    os.rmdir(server.folder.name)
+    assert "picture" in ask(server, "open", {}, content)[0]
+    monkeypatch.setattr(server, "report", reports.append)
+    monkeypatch.setattr(serving.tempfile, "TemporaryDirectory", full)
+    status, said, _ = request(server, "POST", "/do/open", content)
+    assert status == 500 and b"cannot be kept here" in said and "No space left on device" in reports[0]
+
+
+def full(**options):
+    raise OSError(28, "No space left on device")
 
 
 def test_an_error_of_our_own_is_said_to_us_and_not_to_the_visitor(server, monkeypatch):

@@ -16,7 +16,7 @@ export class Gallery {
     Object.assign(this, {root, look, images: [], files: null});
     this.job = new Job($(root, ".chosen"), $(root, ".larger"));
     $(root, ".larger").addEventListener("click", () => this.enlarge());
-    $(root, ".look").addEventListener("click", () => this.look(this.file()));
+    $(root, ".look").addEventListener("click", () => this.look(this.model, this.file()));
   }
 
   // One step of a drawing.
@@ -36,6 +36,7 @@ export class Gallery {
   }
 
   clear() {
+    this.job.cancel();
     Object.assign(this, {images: [], drawn: Infinity, files: null});
     $(this.root, ".empty").hidden = true;
     $(this.root, ".chosen").hidden = true;
@@ -80,8 +81,7 @@ export class Gallery {
     old.replaceWith(save);
     $(root, "h2").textContent = `Image ${k}`;
     forget($(root, ".tiles"));
-    this.job.say("");
-    this.job.bar.value = 0;
+    this.job.cancel();
     root.hidden = false;
   }
 

@@ -69,14 +69,24 @@ export class Job {
     $(this.root, ".error").textContent = error;
   }
 
-  async run(kind, options, body, take) {
-    this.controller = new AbortController();
-    this.start.disabled = !(this.stop.disabled = false);
+  // Ends what runs, without a word: what it was for is no longer shown.
+  cancel() {
+    this.controller?.abort();
+    this.controller = null;
+    this.start.disabled = !(this.stop.disabled = true);
     this.bar.value = 0;
+    this.say("");
+  }
+
+  async run(kind, options, body, take) {
+    this.cancel();
+    const controller = this.controller = new AbortController();
+    this.start.disabled = !(this.stop.disabled = false);
     this.say("Asking…");
     const notes = [];
     try {
-      for await (const step of answer(kind, options, body, this.controller.signal)) {
+      for await (const step of answer(kind, options, body, controller.signal)) {
+        controller.signal.throwIfAborted();
         if (step.place) this.say(`Waiting in the queue: ${step.place} before you.`);
         else if (step.place === 0) this.say("Your turn. Loading…");
         else if (step.note) notes.push(sentence({message: step.note}));
@@ -85,10 +95,10 @@ export class Job {
       this.bar.value = 1;
       this.say("Done.", notes.join(" "));
     } catch (error) {
+      if (this.controller !== controller) return;
       if (error.name === "AbortError") this.say("Stopped.");
       else this.say("", sentence(error));
-    } finally {
-      this.start.disabled = !(this.stop.disabled = true);
     }
+    this.start.disabled = !(this.stop.disabled = true);
   }
 }

@@ -44,13 +44,13 @@ function side(form) {
   return Number(form.elements.model.selectedOptions[0]?.dataset.n_px ?? 32);
 }
 
-// A part of the page with a form, whose Start button does its work.
-function part(name, work) {
+// A part of the page with a form, whose Start button does its work; `anew`: also in the place of what runs.
+function part(name, work, anew = false) {
   const root = document.getElementById(name), form = $(root, "form");
   const job = new Job(form, $(form, ".start"));
   form.addEventListener("submit", event => {
     event.preventDefault();
-    if (!job.start.disabled) work(job);
+    if (anew || !job.start.disabled) work(job);
   });
   form.addEventListener("invalid", () => job.say(""), true); // the browser says what is wrong
   return {root, form, job};
@@ -67,6 +67,7 @@ function progress(job) {
 function grow(gallery, kind, options, file, job) {
   const tell = progress(job);
   gallery.clear();
+  gallery.model = options.model;
   gallery.root.scrollIntoView({block: "nearest"});
   return job.run(kind, options, file, step => {
     gallery.take(step);
@@ -74,13 +75,12 @@ function grow(gallery, kind, options, file, job) {
   });
 }
 
-async function lookInside(form, file) {
-  inside.form.elements.model.value = form.elements.model.value;
+async function lookInside(model, file) {
+  inside.form.elements.model.value = model;
   inside.form.elements.model.dispatchEvent(new Event("change"));
   open($(document, "#tab-inside"));
   $(document, "#tab-inside").focus();
-  await inside.chooser.take(file);
-  inside.form.requestSubmit();
+  if (await inside.chooser.take(file)) inside.form.requestSubmit();
 }
 
 // Shows what a model sees of a chooser's picture, whenever one of them changes: the newest answer counts.
@@ -95,12 +95,14 @@ class Sight {
     this.controller?.abort();
     this.controller = new AbortController();
     const {chooser, form} = this, options = {model: form.elements.model.value, crop: chooser.crop};
+    const canvas = $(this.root, "canvas.palette");
+    $(form, ".error").textContent = "";
+    if (!chooser.file) canvas.width = canvas.width; // empties it
     if (!chooser.file || !options.model) return this.show();
     try {
       for await (const step of answer("see", options, chooser.file, this.controller.signal)) {
         if (!step.seen) continue;
         const bitmap = await createImageBitmap(blob(step.seen));
-        const canvas = $(this.root, "canvas.palette");
         canvas.width = canvas.height = step.n_px;
         canvas.getContext("2d").drawImage(bitmap, 0, 0);
         this.show();
@@ -119,14 +121,14 @@ const complete = part("complete", job => {
 });
 complete.chooser = new Chooser($(complete.root, ".picture"));
 complete.crop = new Crop(complete.chooser, $(complete.root, ".crop"));
-complete.gallery = new Gallery($(complete.root, ".results"), file => lookInside(complete.form, file));
+complete.gallery = new Gallery($(complete.root, ".results"), lookInside);
 const keep = complete.form.elements.keep_rows;
 
 function showKept() {
   $(complete.root, ".kept").textContent = keep.value;
   const canvas = $(complete.root, ".given"), seen = $(complete.root, ".palette");
-  if (!complete.chooser.file) return;
   canvas.width = canvas.height = seen.width;
+  if (!complete.chooser.file) return;
   const context = canvas.getContext("2d");
   context.putImageData(blank(seen.width), 0, 0);
   const rows = Number(keep.value);
@@ -146,7 +148,7 @@ keep.addEventListener("input", showKept);
 
 // Draw
 const draw = part("draw", job => grow(draw.gallery, "draw", sampling(draw.form), null, job));
-draw.gallery = new Gallery($(draw.root, ".results"), file => lookInside(draw.form, file));
+draw.gallery = new Gallery($(draw.root, ".results"), lookInside);
 
 // Enlarge
 const enlarge = part("enlarge", job => {
@@ -169,6 +171,7 @@ enlarge.clear = () => {
   for (const made of enlarge.made ?? []) URL.revokeObjectURL(made);
   enlarge.made = [];
   for (const root of [before, after, $(enlarge.root, ".downloads")]) forget(root);
+  $(enlarge.root, ".compare").hidden = true;
 };
 
 enlarge.add = ({title, network, file}, scale) => {
@@ -207,7 +210,7 @@ const inside = part("inside", job => {
     $(root, ".insight").hidden = false;
     $(root, ".results > .empty").hidden = true;
   });
-});
+}, true);
 inside.chooser = new Chooser($(inside.root, ".picture"));
 new Sight(inside, inside.chooser, () => {});
 inside.form.elements.model.addEventListener("change", () => {

@@ -25,21 +25,28 @@ export class Chooser extends EventTarget {
     }
   }
 
+  // Shows a file, unless another has been taken meanwhile: whether it is shown.
   async take(file) {
-    if (!file) return;
-    const size = $(this.root, ".size");
+    if (!file) return false;
+    this.controller?.abort();
+    const controller = this.controller = new AbortController(), size = $(this.root, ".size");
     Object.assign(this, {file: null, crop: null});
     size.classList.remove("wrong");
     try {
       if (file.size > MOST) throw new Error("A file of more than 32 MB; take a smaller one.");
       size.textContent = "Reading…";
-      for await (const step of answer("open", {}, file)) if (step.picture) this.show(file, step);
+      for await (const step of answer("open", {}, file, controller.signal)) {
+        controller.signal.throwIfAborted();
+        if (step.picture) this.show(file, step);
+      }
     } catch (error) {
+      if (controller.signal.aborted) return false;
       this.view.hidden = true;
       size.textContent = sentence(error);
       size.classList.add("wrong");
     }
     this.dispatchEvent(new Event("change"));
+    return Boolean(this.file);
   }
 
   show(file, step) {
