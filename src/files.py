@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import glob
 import hashlib
 import itertools
 import json
@@ -57,12 +56,14 @@ def together(old: Iterable[str | Path] = (), *, durable: bool = True) -> Iterato
     def part(path):
         path = Path(path)
         if durable:
-            remove_abandoned(path)
+            remove_abandoned([path])
         parts[path] = path.with_name(f".part-{os.getpid()}-{path.name}")
         return parts[path]
 
     try:
         yield part
+        if not durable:
+            remove_abandoned(parts)  # of many files at once, for that looks through their folder
         with ThreadPoolExecutor(1) as pool:  # Ctrl-C stops the main thread alone: a move that has begun is finished
             pool.submit(move, parts, list(map(Path, old)), durable).result()
     finally:
@@ -70,9 +71,12 @@ def together(old: Iterable[str | Path] = (), *, durable: bool = True) -> Iterato
             path.unlink(missing_ok=True)
 
 
-def remove_abandoned(path: Path):
-    """Remove what processes that were killed a day ago or earlier have left of a file."""
-    for part in path.parent.glob(f".part-*-{glob.escape(path.name)}"):
+def remove_abandoned(paths: Iterable[Path]):
+    """Remove what processes that were killed a day ago or earlier have left of files."""
+    paths = set(paths)
+    for part in itertools.chain.from_iterable(folder.glob(".part-*") for folder in {path.parent for path in paths}):
+        if part.with_name(part.name.split("-", 2)[-1]) not in paths:
+            continue
         with contextlib.suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime > DAY:
                 part.unlink()

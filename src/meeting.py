@@ -92,12 +92,12 @@ class Guests:
         """Connections to all other hosts, in order, when all have come and been told so."""
         said, begun = False, time.monotonic()
         while self.missing():
-            listening.settimeout(GREETING)
+            listening.settimeout(max(0.01, min(GREETING, deadline - time.monotonic())))
             with contextlib.suppress(TimeoutError):
                 self.hear(listening.accept()[0])
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and (missing := self.missing()):
                 waited = f"did not come within {deadline - begun:.0f} s"
-                self.refuse(f"{', '.join(self.missing())} {waited}; see that it was started, or {AGAIN}")
+                self.refuse(f"{', '.join(missing)} {waited}; see that it was started, or {AGAIN}")
             if self.missing() and not said and time.monotonic() > begun + GREETING:
                 self.waiting(f"waiting for {', '.join(self.missing())}")
                 said = True

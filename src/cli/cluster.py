@@ -15,7 +15,7 @@ from src.meeting import meet
 
 FLAGS = {"hosts", "host_index", "host_wait"}
 LOCAL = {"hosts", "host_index", "save_dir", "data_path", "ckpt_path", "color_cluster_path", "json", "save_tokens"}
-LOCAL |= {"image", "train", "valid"}  # paths, which each host may have elsewhere; the contents are compared
+LOCAL |= {"image", "train", "valid", "weights", "vgg_weights", "text"}  # paths; their contents are compared
 DAYS = Number(float, 0.1, 7 * 24 * 3600, "a host that has not come in a week will not")
 PORTS = range(12000, 32000)  # where the tasks of a Slurm job listen, by its number
 SLURM = "PROCID", "STEP_NUM_TASKS", "STEP_NODELIST", "STEP_TASKS_PER_NODE", "JOB_ID"
@@ -37,6 +37,9 @@ def check_flags(p, args):
         p.error("--host_index: say which host of --hosts this is, from 0")
     if args.host_index is not None and not listed:
         p.error("--host_index: is a place in the list that --hosts gives; give it, too")
+
+    if args.hosts == "none" and "host_wait" in args.given:
+        p.error("--host_wait: --hosts none waits for nobody; leave one of them out")
 
 
 def find(args):

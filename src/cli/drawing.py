@@ -21,6 +21,9 @@ def draw(args, model, prefix, strategy):
     for name in OF_PHOTOS:
         if name in args.given and not args.image:
             raise InputError(f"`{name}`: name the photo to complete with `image`")
+    for name in ("top_k", "top_p"):
+        if name in args.given and not args.temperature:
+            raise InputError(f"`{name}`: `temperature` 0 takes the likeliest colour; leave one of them out")
     sampler = Sampler(model, strategy, n_batch=args.batch_size)
     clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)
     work = draw_completions if args.image else draw_samples
@@ -69,12 +72,14 @@ def draw_completions(args, sampler, clusters, sampling, origin):
 
     hparams, completion = sampler.model.hparams, options(CompletionOptions, args)
     given, folder = completion.given(hparams), Path(args.save_dir)
-    photos = Photos.read(find_images(args.image), clusters, hparams.n_px, completion)
+    files = find_images(args.image)
+    photos = Photos.read(files, clusters, hparams.n_px, completion)
     places = completion_paths(folder, photos, args.n_samples)
     paths, moving = [path for pictures, _ in places for path in pictures], animation_options(args)
     shown = [shown_paths(path, moving) for _, path in places]
     if hosts.current().first:
-        check_places(folder, [*paths, *(path for both in shown for path in both), folder / LIST], args.save_tokens)
+        ours = [*paths, *(path for both in shown for path in both), folder / LIST]
+        check_places(folder, ours, args.save_tokens, files)
     hosts.current().agree(photos=fingerprint(photos.tokens))
     tokens = complete(sampler, photos, given, args.n_samples, sampling, progress_bar("sample", "pixel"))
     if not hosts.current().first:

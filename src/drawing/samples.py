@@ -43,20 +43,26 @@ def shown_paths(shown: Path, moving: AnimationOptions | None) -> list[Path]:
     return [shown, shown.with_suffix(f".{moving.kind}")] if moving else [shown]
 
 
-def check_places(folder: str | Path, paths: list[Path], tokens: str | Path | None = None):
+def check_places(folder: str | Path, paths: list[Path], tokens: str | Path | None = None, photos: Sequence[Path] = ()):
     """See that the files of a drawing can take their places in a folder, before anything is drawn.
 
     Args:
         tokens: the file of the tokens, if they are wanted, wherever it is.
+        photos: what is completed.
 
     Raises:
-        InputError: a folder, or anything else that is no file, lies in such a place, or the tokens' is another file's.
+        InputError: a folder, or anything else that is no file, or a photo lies in such a place, or the tokens' is
+            another file's.
     """
     with os.scandir(folder) as entries:
         taken = {entry.name for entry in entries if not entry.is_file()}
     for path in paths:
         if path.name in taken:
             raise InputError(f"{path}: is not a file but in the way of one; move it, or give another `save_dir`")
+    places = {os.path.realpath(path) for path in [*paths, *([tokens] if tokens else [])]} if photos else ()
+    for photo in photos:
+        if os.path.realpath(photo) in places:
+            raise InputError(f"{photo}: is a photo to complete, and a file of the drawing would replace it; move it")
     beside = tokens and Path(tokens).parent.resolve() == Path(folder).resolve()
     if beside and Path(tokens).name in {path.name for path in paths}:
         raise InputError(f"`save_tokens` {tokens}: is a file of the drawing itself; name another one")

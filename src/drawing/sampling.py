@@ -189,7 +189,7 @@ class Sampler:
         """Draw images.
 
         Args:
-            n_samples: how many; by default one for each prefix.
+            n_samples: how many; by default one for each prefix, of which one may stand for all.
             options: how colours are drawn.
             prefix: [n, p] first tokens of every image, or None.
             images: the number of each image, by default 0..n-1.
@@ -203,7 +203,10 @@ class Sampler:
                 than the memory holds.
         """
         self.check_bounds(len(prefix) if n_samples is None else n_samples, options)
-        prefix = self.checked(np.zeros([n_samples, 0], np.int32) if prefix is None else prefix)
+        prefix = self.checked(np.zeros([1, 0], np.int32) if prefix is None else prefix)
+        if n_samples is not None and len(prefix) not in (1, n_samples):
+            raise InputError(f"`n_samples` {n_samples}: there are {len(prefix)} prefixes; give as many, or one for all")
+        prefix = prefix if n_samples is None or len(prefix) == n_samples else prefix.repeat(n_samples, axis=0)
         n, p = prefix.shape
         images = np.arange(n) if images is None else np.asarray(images)
         to_draw = n * (self.model.hparams.n_positions - p)

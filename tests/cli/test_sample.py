@@ -196,6 +196,8 @@ def text(path):
         (None, ["--image", "{}/none.png"], 1, "/none.png: no such file"),
         (empty, [], 1, "photo.png: not a readable image"),
         (text, [], 1, "photo.png: not a readable image"),
+        (None, ["--save_tokens", "{}/photo.png"], 1, "photo.png: is a photo to complete, and a file of the drawing"),
+        (None, ["--temperature", 0, "--top_k", 3], 1, "--top_k: --temperature 0 takes the likeliest colour; leave"),
         (None, ["--save_tokens", "{}/photo.png/t.npy"], 1, "--save_tokens {}/photo.png: cannot be written"),
     ],
 )

@@ -237,6 +237,7 @@ USAGE = {
     "index without list": (run, ["--train", *LISTED[2:]], "--host_index: is a place in the list that --hosts gives"),
     "index beside none": (run, ["--train", "--hosts", "none", *LISTED[2:]], "--host_index: is a place in the list"),
     "index beside auto": (run, ["--train", "--hosts", "auto", *LISTED[2:]], "--host_index: is a place in the list"),
+    "wait for nobody": (run, ["--train", "--hosts", "none", "--host_wait", "9"], "--host_wait: --hosts none waits for"),
     "no number": (run, ["--train", *LISTED[:3], "x"], "--host_index: must be a whole number, not x"),
     "index below": (run, ["--train", *LISTED[:3], "-1"], "--host_index: must be at least 0, not -1"),
     "no time": (run, ["--train", *LISTED, "--host_wait", "0"], "--host_wait: must be at least 0.1, not 0"),

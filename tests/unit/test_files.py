@@ -46,10 +46,12 @@ def test_what_a_killed_process_left_long_ago_goes(tmp_path):
     old, new, else_ = (tmp_path / f".part-{name}" for name in ("1-a[1].txt", "2-a[1].txt", "1-b.txt"))
     for path in (old, new, else_):
         path.touch()
-    os.utime(old, (time.time() - 2 * files.DAY,) * 2)
-    with files.whole(tmp_path / "a[1].txt") as part:
-        part.touch()
-    assert (old.exists(), new.exists(), else_.exists()) == (False, True, True)
+    for durable in (True, False):
+        os.utime(old, (time.time() - 2 * files.DAY,) * 2)
+        with files.whole(tmp_path / "a[1].txt", durable=durable) as part:
+            part.touch()
+        assert (old.exists(), new.exists(), else_.exists()) == (False, True, True)
+        old.touch()
 
 
 def test_files_that_belong_together_are_replaced_together(tmp_path):

@@ -138,6 +138,11 @@ def test_two_threads_draw_what_one_does(model):
     assert tf.config.optimizer.get_experimental_options() == before
 
 
+def test_one_prefix_may_stand_for_all(model):
+    sampler, prefix = Sampler(model), np.array([[1, 2, 3]])
+    np.testing.assert_array_equal(sampler.draw(4, prefix=prefix), sampler.draw(prefix=prefix.repeat(4, axis=0)))
+
+
 def test_numbered_images_and_progress(model):
     seen = []
     sampler = Sampler(model, n_batch=4)
@@ -213,6 +218,8 @@ def test_refusals(model):
     for prefix in (np.zeros([1, 17], int), np.zeros([16], int)):
         with pytest.raises(InputError, match="up to 16 tokens"):
             sampler.draw(prefix=prefix)
+    with pytest.raises(InputError, match="`n_samples` 3: there are 2 prefixes; give as many, or one for all"):
+        sampler.draw(3, prefix=np.zeros([2, 4], int))
     with pytest.raises(InputError, match="run from 0 to 6; the model has 6 colours"):
         sampler.draw(prefix=np.array([[0, 6]]))
     with pytest.raises(InputError, match="BERT"):
