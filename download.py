@@ -132,7 +132,8 @@ def take_graph(archive, place):
 
     place.parent.mkdir(parents=True, exist_ok=True)
     take_member(archive, place.name, place)
-    print(f"{place}: complete; python run.py --fid uses it")
+    found = place.resolve() == (DOWNLOADS / "inception" / INCEPTION_GRAPH).resolve()
+    print(f"{place}: complete; python run.py --fid {'uses it' if found else f'REAL --features {place}'}")
 
 
 def fetch_emoji(args, folder):

@@ -71,7 +71,7 @@ def parse(argv):
         p.error(f"--json: a file for the figures of one of {', '.join(measures)}; give two commands")
     if {"train", "finetune"} <= args.modes:
         p.error("--finetune: not with --train, for both make a run in --save_dir; give two commands")
-    if {"save_dir", "ckpt_path"} <= args.given and not args.modes & SAVING:
+    if {"save_dir", "ckpt_path"} <= args.given and not args.modes & (SAVING | {"predict"}):
         p.error("--save_dir: read for the run trained there, but --ckpt_path names a checkpoint; give one of them")
     return args
 

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli.process import import_tensorflow  # noqa: E402
+from src.cli.process import import_tensorflow, run  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
@@ -51,4 +51,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

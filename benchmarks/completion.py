@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src.cli.process import import_tensorflow, progress_bar  # noqa: E402
+from src.cli.process import import_tensorflow, progress_bar, run  # noqa: E402
 
 import_tensorflow()
 import numpy as np  # noqa: E402
@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from benchmarks import pictures  # noqa: E402
 from benchmarks.classifier import jury  # noqa: E402
 from src import utils  # noqa: E402
-from src.config import BUNDLED_GREY, DOWNLOADS  # noqa: E402
+from src.config import BUNDLED_GREY, DOWNLOADS, InputError  # noqa: E402
 from src.data.images import write_png  # noqa: E402
 from src.data.sheets import sheet  # noqa: E402
 from src.drawing.sampling import Sampler, SamplingOptions  # noqa: E402
@@ -47,6 +47,8 @@ def main():
 
     judge, (_, model) = jury(args.data_path), pictures.model_for(args)
     (X, Y), n_px = judge.test, model.hparams.n_px
+    if 2 * args.n_images > len(X):
+        raise InputError(f"`n_images` {args.n_images}: takes twice as many test images, here are {len(X)}; take fewer")
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
@@ -80,4 +82,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

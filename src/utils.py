@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from src.config import InputError
 
-CHUNK = 1 << 16  # pixels quantized at a time: 128 MiB of distances to 512 colours
+DISTANCES = 1 << 25  # of pixels to colours, in memory at a time: 128 MiB
 
 
 def squared_euclidean_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -29,11 +29,9 @@ def color_quantize(x: np.ndarray, clusters: np.ndarray) -> tf.Tensor:
     """
     x = tf.reshape(tf.cast(x, tf.float32), [-1, 3])
     clusters = tf.cast(clusters, tf.float32)
-    chunks = [
-        tf.argmin(squared_euclidean_distance(x[i : i + CHUNK], clusters), axis=1)
-        for i in range(0, max(len(x), 1), CHUNK)
-    ]
-    return tf.concat(chunks, axis=0)
+    rows = max(1, DISTANCES // max(1, len(clusters)))
+    parts = (x[i : i + rows] for i in range(0, max(1, len(x)), rows))
+    return tf.concat([tf.argmin(squared_euclidean_distance(part, clusters), axis=1) for part in parts], axis=0)
 
 
 def pixel_tokens(pixels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

@@ -71,6 +71,7 @@ def real_set(args):
         return folder_set(args.fid)
     path = args.fid if args.fid.endswith(".npy") else f"{args.fid}_teX.npy"
     match = re.fullmatch(r"(.*)_(tr|va|te)X\.npy", path, re.DOTALL)
+    args.data_path = args.data_path or (match and match[1])  # by which a model of that size is found
     beside = f"{match[1] if match else path.removesuffix('.npy')}_clusters.npy"
     palette = beside if Path(beside).exists() else args.color_cluster_path
     if not Path(path).exists():

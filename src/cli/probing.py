@@ -129,8 +129,8 @@ def show(data_path, counts, scores, few):
         print(f"{each.name:14}{each.labels_per_class} labels a class: {figures}")
 
 
-def saved_model(args, saved, strategy):
-    """The model that a saved probe is one of, or that --ckpt_path names, as a `Features`, and its palette."""
+def saved_model(args, saved, strategy, images):
+    """The model that a saved probe is one of, or that --ckpt_path names, for so many images, and its palette."""
     from src.measuring.features import Features
     from src.measuring.probe_files import check_model
     from src.weights.checkpoint import checkpoint_prefix, fingerprint, load_model
@@ -139,7 +139,7 @@ def saved_model(args, saved, strategy):
     with strategy.scope():
         model = load_model(prefix, bert_mask_prob=origin["bert_mask_prob"], dtype=origin["dtype"])
     replicas = strategy.num_replicas_in_sync
-    features = Features(model, strategy, min(args.n_sub_batch, len(args.predict)) * replicas, origin["seed"])
+    features = Features(model, strategy, min(args.n_sub_batch, images) * replicas, origin["seed"])
     check_model(saved, fingerprint(prefix), features.shape, args.save_dir)
     return features, flags.load_palette(args, prefix, model.hparams.n_vocab)
 
@@ -153,7 +153,7 @@ def predict(args, strategy):
     from src.utils import pixel_tokens
 
     saved, paths = read_probe(args.save_dir), find_images(args.predict)
-    features, clusters = saved_model(args, saved, strategy)
+    features, clusters = saved_model(args, saved, strategy, len(paths))
     n_px, names = features.model.hparams.n_px, saved.origin["classes"]
     pictures = np.stack([square(read_image(path, args.crop), n_px, pad=args.pad) for path in paths])
     X = pixel_tokens(pictures, clusters)

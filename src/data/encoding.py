@@ -15,9 +15,10 @@ from src.data.palettes import fit_palette, load_clusters
 from src.data.sources import open_source
 from src.data.tokens import SPLITS, files_of, token_type
 from src.files import lock_of, locked, together
-from src.utils import pixel_tokens
+from src.utils import iter_data, pixel_tokens
+from src.writing import writing
 
-CHUNK = 256  # images between two writes
+CHUNK, CHUNK_PIXELS = 256, 1 << 22  # images between two writes, or fewer that have so many pixels
 PALETTE_PIXELS = 1 << 21  # that a palette is fitted to, at most
 
 
@@ -125,7 +126,7 @@ def encode_dataset(
         given = options.clusters
         clusters = load_clusters(given) if given else sampled_palette(count.items(sample), options)
         classes, images = splits["tr"].classes, {}
-        with together(files_of(prefix)) as part:
+        with writing(prefix), together(files_of(prefix)) as part:
             for split, of_split in splits.items():
                 how = options if split == "tr" else dataclasses.replace(options, augment=0)
                 pictures = crops(count.items(of_split.items), how, count.skip)
@@ -133,8 +134,7 @@ def encode_dataset(
                 if not rows:
                     raise InputError(f"{prefix}_{split}: none of the {len(of_split.items)} images could be read")
                 if of_split.labels is not None:
-                    labels = np.eye(len(classes), dtype=np.float32)[of_split.labels[rows]]
-                    np.save(part(f"{prefix}_{split}Y.npy"), labels)
+                    write_labels(part(f"{prefix}_{split}Y.npy"), of_split.labels[rows], len(classes))
                 images[split] = len(rows)
             np.save(part(f"{prefix}_clusters.npy"), clusters)
             if classes:
@@ -195,13 +195,22 @@ def write_tokens(
     return numbers
 
 
+def write_labels(path: str | Path, labels: np.ndarray, classes: int):
+    """Write class numbers [n] as one-hot labels [n, classes], float32."""
+    one_hot = np.eye(classes, dtype=np.float32)
+    with open(path, "wb") as f:
+        write_header(f, one_hot.dtype, (len(labels), classes))
+        for (some,) in iter_data(labels, n_batch=CHUNK):
+            one_hot[some].tofile(f)
+
+
 def batched(pictures: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """What `crops` yields as (squares of at least CHUNK images [n, n_px, n_px, 3], the number of each one's image)."""
+    """What `crops` yields as (squares of a chunk of images [n, n_px, n_px, 3], the number of each one's image)."""
     waiting, rows = [], []
     for squares, row in pictures:
         waiting.append(squares)
         rows += [row] * len(squares)
-        if len(rows) >= CHUNK:
+        if len(rows) >= CHUNK or len(rows) * squares[0, ..., 0].size >= CHUNK_PIXELS:
             yield np.concatenate(waiting), rows
             waiting, rows = [], []
     if rows:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -111,9 +112,17 @@ class Features:
             return self.write(X, None, number)
         with whole(path) as part:
             out = np.lib.format.open_memmap(part, "w+", np.float32, shape)
+            take_room(part)
             self.write(X, out, number, progress)
             out.flush()
         return opened(path)
+
+
+def take_room(path):
+    """Have the disk keep room for all of a file: where it has none, writing to mapped memory would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as f:
+            os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
 
 
 def opened(path):

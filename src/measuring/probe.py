@@ -161,11 +161,20 @@ def check_labels(labels: np.ndarray, classes: int, options: ProbeOptions):
     counts = np.bincount(labels, minlength=classes)
     if np.sum(counts > 0) < 2:
         raise InputError("`data_path`: all training images are of one class; a probe needs two or more")
+    _, fitting = split(len(labels), options.seed)
+    if len(np.unique(labels[fitting])) < 2:
+        raise InputError("`data_path`: all images but the tenth that chooses are of one class; label more of another")
     for count in options.labels_per_class:
         if count > counts.min():
             raise InputError(
                 f"`labels_per_class` {count}: of class {counts.argmin()} there are {counts.min()} training images"
             )
+
+
+def split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n training images choose C and the layer, a tenth, and which regressions are fitted to until then."""
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: n // 10]), np.sort(order[n // 10 :])
 
 
 class Prober:
@@ -186,8 +195,7 @@ class Prober:
         progress: Callable[[int, int], None] | None = None,
     ):
         self.train, self.test, self.classes, self.options = train, test, classes, options
-        order = np.random.default_rng(options.seed).permutation(len(train.labels))
-        self.choosing, self.fitting = np.sort(order[: len(order) // 10]), np.sort(order[len(order) // 10 :])
+        self.choosing, self.fitting = split(len(train.labels), options.seed)
         regressions = (1 + len(options.layers) + options.concat) * (len(STRENGTHS) + 1)
         few = (2 + options.concat) * SUBSETS * len(options.labels_per_class)
         self.total, self.done, self.progress = regressions + few, 0, progress or (lambda done, total: None)

@@ -58,11 +58,12 @@ class Tokens:
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Adam or Muon with warm-up and schedule; under float16 with a dynamic loss scale."""
     warm = min(recipe.warmup_steps, recipe.steps - 1)
+    warm = warm if warm > 1 else 0  # the first step of one is at the whole rate already
     rate = keras.optimizers.schedules.CosineDecay(
         recipe.lr / max(warm, 1),
         max(recipe.steps - warm, 1),
-        warmup_target=recipe.lr if warm > 1 else None,
-        warmup_steps=warm if warm > 1 else 0,
+        warmup_target=recipe.lr if warm else None,
+        warmup_steps=warm,
         alpha=1.0 if recipe.schedule == "constant" else 0.0,
     )
     average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}

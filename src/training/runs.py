@@ -43,7 +43,8 @@ class RunFolder:
     Args:
         path: the folder, made if need be.
         recipe: part to name to value, all that decides the result (settings, sizes, fingerprints of the data): written
-            to recipe.json, or compared with it. A run may be made longer; one that has no state yet takes any recipe.
+            to recipe.json, or compared with it. A run may be made longer; one that has no state and no checkpoint yet
+            takes any recipe.
 
     Attributes:
         first: the step that the run goes on from.
@@ -52,7 +53,7 @@ class RunFolder:
 
     Raises:
         InputError: another process trains there; the folder holds a run with another recipe, one to be made longer that
-            its validation has ended, or one of which the recipe or every state is damaged.
+            its validation has ended, one of which the recipe or every state is damaged, or a checkpoint without states.
     """
 
     def __init__(self, path: str | Path, recipe: dict[str, dict]):
@@ -82,6 +83,8 @@ class RunFolder:
         """Write the recipe of a run that has no state, else see that it is that run's, or longer."""
         path = self.path / "recipe.json"
         if not started:
+            for result in sorted(self.path.glob("model.ckpt-*.index")):  # would stand for this run's
+                raise InputError(f"{result}: is of a run whose states are gone; move it, or give another `save_dir`")
             return write_json(path, recipe)
         if not path.exists():
             raise InputError(f"{path}: missing beside the states of a run; bring it back, or give another `save_dir`")

@@ -28,9 +28,14 @@ class States:
         self.damaged: list[str] = []
 
     def steps(self) -> list[int]:
-        """The steps of all states, whole or not, in order."""
+        """The steps of all states, whole or not, in order; one that was not written to its end is none."""
         found = (re.fullmatch(r"ckpt-(\d+)\.(?:index|sha256)", p.name) for p in self.folder.glob("ckpt-*"))
-        return sorted({int(match[1]) for match in found if match})
+        return sorted({int(match[1]) for match in found if match} - self.unfinished())
+
+    def unfinished(self) -> set[int]:
+        """The steps of states whose index, the last of their files, has not taken its place."""
+        found = (re.fullmatch(r"\.part-(\d+)\.index", p.name) for p in self.folder.glob(".part-*"))
+        return {int(m[1]) for m in found if m and not self.prefix(m[1]).with_suffix(".index").exists()}
 
     def newest(self) -> int | None:
         """The step of the newest whole state, or None where there is no state.
@@ -106,5 +111,6 @@ class States:
 
     def tidy(self):
         """Remove what a state that was not written to its end has left."""
-        for path in self.folder.glob(".part-*"):
+        begun = [path for step in self.unfinished() for path in self.folder.glob(f"ckpt-{step}.*")]
+        for path in [*begun, *self.folder.glob(".part-*")]:  # what says that a state was begun goes last
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import re
+import shutil
 import tarfile
 import zipfile
 
@@ -14,8 +15,8 @@ from PIL import Image
 
 import download
 import run
-from src.cli import fid
-from src.config import INCEPTION_GRAPH
+from src.cli import fid, flags
+from src.config import BUNDLED_GREY, INCEPTION_GRAPH
 from src.measuring.frechet import Moments, frechet_distance, kernel_distance
 from src.weights import addresses, archives, frozen, transfer
 from tests import graphs
@@ -80,6 +81,14 @@ def test_samples_against_tokens_then_kept_statistics(place, capsys):
     c = json.loads((place / "c.json").read_text())
     assert c["images"]["pixels"] == a["images"]["pixels"] and c["images"]["split"] == "newest drawing"
     assert c["frechet"] == pytest.approx(a["frechet"], rel=1e-5)
+
+
+def test_the_bundled_model_of_the_tokens_size_is_drawn_from(place, capsys, monkeypatch):
+    np.save(place / "grey_teX.npy", np.zeros([20, 784], np.uint8))
+    shutil.copy(BUNDLED_GREY / "clusters.npy", place / "grey_clusters.npy")
+    monkeypatch.setattr(flags, "DOWNLOADS", place / "none")
+    main("--fid", place / "grey", "--n_samples", 2, "--top_k", 1)
+    assert "pretrained/igpt-fashion-mnist/model.ckpt" in capsys.readouterr().out
 
 
 def test_a_set_is_at_no_distance_from_itself(place, capsys):
@@ -272,7 +281,7 @@ def test_the_graph_is_fetched_whatever_the_server_does(graph, tmp_path, capsys):
         asked = server.requests[ARCHIVE]
         download.main(fetch(server, tmp_path))
         assert server.requests[ARCHIVE] == asked >= 4  # what is there is not fetched again
-    assert "python run.py --fid uses it" in capsys.readouterr().out
+    assert f"python run.py --fid REAL --features {tmp_path / 'inception' / INCEPTION_GRAPH}" in capsys.readouterr().out
     assert {str(path): x for path, x in files(tmp_path).items()} == {
         f"inception/{INCEPTION_GRAPH}": content,
         f"raw/inception/{addresses.INCEPTION}": served,

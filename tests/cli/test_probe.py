@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import run
+from src.measuring.features import Features
 from src.weights.checkpoint import load_model, save_model
 from tests.conftest import TINY, files, photo, random_model, run_here
 
@@ -132,6 +134,18 @@ def test_mistakes_in_predicting(labelled, capsys, change, args, words):
     predict = ["--predict", labelled / "photo_0.png", "--save_dir", labelled / "out", *args]
     code, error = run_here(run.main, predict, capsys)
     assert code and words in error and len(error.splitlines()) == 1
+
+
+def test_a_folder_is_predicted_in_batches_and_the_model_may_lie_elsewhere(labelled, capsys, monkeypatch):
+    run.main(probe(labelled, "--layers", "1"))
+    (labelled / "photos").mkdir()
+    for i in range(5):
+        shutil.copy(labelled / "photo_0.png", labelled / "photos" / f"{i}.png")
+    made, original = [], Features.__init__
+    monkeypatch.setattr(Features, "__init__", lambda self, *args: made.append(args[2]) or original(self, *args))
+    moved = (labelled / "tiny").rename(labelled / "moved")
+    flags = ["--predict", labelled / "photos", "--save_dir", labelled / "out", "--ckpt_path", moved, "--n_sub_batch", 3]
+    assert run_here(run.main, flags, capsys)[0] == 0 and made == [3]
 
 
 def test_masks_of_bert_vote(labelled, capsys):

@@ -162,7 +162,7 @@ def test_mistakes(folder, capsys):
         (["--train", photos, *SMALL, "--blocks", 300, *out], "--blocks is 300, expected an integer in 0..256"),
         (["--train", photos, *GAN, "--weights", of_espcn, *out], "not a generator"),
         (["--train", photos, *GAN, "--patch", 60, *out], "large enough"),
-        (["--train", photos, *GAN, "--patch", 4000, *out], "the discriminator of --patch 4000: takes"),
+        (["--train", photos, *GAN, "--patch", 4000, *out], "--patch 4000: takes"),
         (["--train", photos, folder / "empty", *SMALL, *out], "empty: no image file"),
         (["--train", photos, *SMALL, "--squares", "--n_px", 32, *out], "no photograph is readable and large enough"),
         (["--train", photos, *VGG, folder / "no.h5", *out], "--vgg_weights"),

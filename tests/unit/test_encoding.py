@@ -47,6 +47,17 @@ def test_tokens_labels_and_names_of_mnist(tmp_path, palette, out):
     assert json.loads((out / "m_classes.json").read_text()) == list(made.classes) == list("0123456789")
 
 
+def test_a_full_disk_is_a_line_that_names_the_data_set(tmp_path, palette, out, monkeypatch):
+    def full(f, *args):
+        raise OSError("100 requested and 0 written")  # NumPy's words
+
+    write_mnist(tmp_path)
+    monkeypatch.setattr(encoding, "write_header", full)
+    with pytest.raises(InputError, match=r"m.* cannot be written .No space left on device.; make room"):
+        encode_dataset(tmp_path, out / "m", EncodeOptions(n_px=28, clusters=palette))
+    assert not names(out)
+
+
 def test_the_whole_data_set_is_replaced(tmp_path, palette, out):
     """Files of an earlier run stood beside new ones: an old test split, old labels, and wrong accuracies."""
     for name in ("cat", "dog"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,18 @@ from src.config import InputError
 from src.devices import make_strategy
 from src.measuring import probe
 from src.measuring.features import Features, layer_means, pixel_values
-from src.measuring.probe import Images, ProbeOptions, Prober, Score, check_labels, fit, logits, name_of, neighbours
+from src.measuring.probe import (
+    Images,
+    ProbeOptions,
+    Prober,
+    Score,
+    check_labels,
+    fit,
+    logits,
+    name_of,
+    neighbours,
+    split,
+)
 from src.measuring.probe_files import FIGURES, PLOT, WEIGHTS, check_model, read_probe, write_probe
 from src.weights.checkpoint import load_model
 from tests.conftest import DATA, TINY, random_model, random_tokens
@@ -186,6 +198,27 @@ def test_pixels_of_greys_have_one_channel():
 def test_too_few_images(labels, few, word):
     with pytest.raises(InputError, match=word):
         check_labels(np.array(labels), 2, ProbeOptions(layers=(0,), labels_per_class=few))
+
+
+def test_a_class_that_only_chooses_cannot_be_fitted():
+    options, labels = ProbeOptions(layers=(0,)), np.zeros(20, int)
+    labels[split(20, options.seed)[0][0]] = 1
+    with pytest.raises(InputError, match="the tenth that chooses are of one class"):
+        check_labels(labels, 2, options)
+
+
+def test_features_that_find_no_room_are_a_line_and_leave_nothing(tmp_path, monkeypatch):
+    """Mapped memory that the disk has no room for ends the process with a signal."""
+
+    def full(descriptor, offset, size):
+        assert size > 3 * np.prod(features.shape) * 4
+        raise OSError(28, "No space left on device")
+
+    features = Features(random_model(TINY), ONE, 4)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"cannot be written .No space left on device.; make room"):
+        features.kept(tmp_path, "0", random_tokens(3))
+    assert not list(tmp_path.iterdir())
 
 
 def scores_of(*accuracies):

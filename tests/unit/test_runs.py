@@ -122,6 +122,30 @@ def test_without_a_whole_state_nothing_changes(damage, ending, run):
     assert files(run) == before
 
 
+@pytest.mark.parametrize("moved", [(), ("data-00000-of-00001",)])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_state_that_was_not_written_to_its_end_is_none(older, moved, run):
+    """Killed in writing its very first state, a run could once not be started again."""
+    state = run / "state"
+    for name in STATE[:2]:
+        if name not in moved:
+            (state / f"ckpt-20.{name}").rename(state / f".part-20.{name}")
+    for path in () if older else [*state.glob("ckpt-10.*"), *state.glob("ckpt-15.*")]:
+        path.unlink()
+    _, folder, seen = go_on(run)
+    assert folder.first == (15 if older else 0) and seen[-1] == 20 and not folder.notes
+    assert not list(state.glob(".part-*")) and (state / "ckpt-20.index").exists()
+
+
+def test_a_checkpoint_without_states_is_not_taken_for_another_runs(run):
+    """It once was, where the last step was the same, and the new weights were lost."""
+    (run / "model.ckpt-20.index").touch()
+    assert not go_on(run)[1].notes
+    shutil.rmtree(run / "state")
+    with pytest.raises(InputError, match=r"model.ckpt-20.index: is of a run whose states are gone; move it, or give"):
+        go_on(run, seed=7)
+
+
 def test_tensorflows_list_of_states_is_not_needed(run):
     (run / "state" / "checkpoint").write_text("nonsense")
     assert go_on(run)[2] == [] and go_on(run)[1].first == 20

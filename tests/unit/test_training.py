@@ -56,6 +56,8 @@ def test_schedule():
     constant = dataclasses.replace(recipe, schedule="constant")
     assert rate(constant, 5) == pytest.approx(0.4 * 0.55)
     assert rate(constant, 100) == pytest.approx(0.4)
+    one = dataclasses.replace(recipe, steps=5, warmup_steps=1)  # whose first step has the whole rate anyway
+    assert [rate(one, i) for i in range(5)] == [rate(dataclasses.replace(one, warmup_steps=0), i) for i in range(5)]
 
 
 def test_every_epoch_shows_every_image_once_in_a_new_order():

@@ -18,7 +18,7 @@ def test_quantizing_in_chunks(monkeypatch):
     whole = utils.color_quantize(x, clusters).numpy()
     nearest = ((x.reshape(-1, 1, 3) - clusters) ** 2).sum(-1).argmin(1)
     np.testing.assert_array_equal(whole, nearest)
-    monkeypatch.setattr(utils, "CHUNK", 4)
+    monkeypatch.setattr(utils, "DISTANCES", 4 * 16)
     np.testing.assert_array_equal(utils.color_quantize(x, clusters), whole)
     assert utils.color_quantize(np.zeros([0, 3]), clusters).shape == [0]
 
