@@ -43,6 +43,7 @@ def ours(task):
     import keras
     import tensorflow as tf
 
+    from src.superres.cutting import Cutting
     from src.superres.pairs import Pairs
     from src.superres.photographs import TrainingData
     from src.superres.pixel import PixelRecipe, PixelTask
@@ -51,7 +52,7 @@ def ours(task):
 
     low, high, image = map(tf.constant, batch())
     if task == "step":
-        data = TrainingData(Pairs((), 4, patch=low.shape[1], channels="rgb"), [], {})
+        data = TrainingData(Pairs((), Cutting(4, patch=low.shape[1]), channels="rgb"), [], {})
         task = PixelTask(net, data, PixelRecipe(n_batch=len(low)), Path("unused"))
         task.optimizer = keras.optimizers.Adam(RATE)
         task.optimizer.build(net.trainable_variables)

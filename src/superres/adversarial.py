@@ -70,7 +70,7 @@ class AdversarialTask(Task):
         content = recipe.content, recipe.vgg_weights, recipe.random_features
         self.content_loss = make_content_loss(*content, dtype=precision)
         self.generator_loss, self.discriminator_loss = LOSSES[recipe.adversarial]
-        judged = pairs.scale * pairs.patch, pairs.seed, precision
+        judged = pairs.cutting.scale * pairs.cutting.patch, pairs.seed, precision
         self.generator, self.discriminator = generator, discriminator(*judged, spectral=recipe.spectral_norm)
         self.generator_optimizer, self.discriminator_optimizer = recipe.make_optimizers(precision)
         self.generator_optimizer.build(self.generator.trainable_variables)

@@ -27,7 +27,7 @@ class Pairs(Pools):
 
     def signature(self, n_batch: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """What `batches` yields."""
-        low, high, c = self.patch + 2 * self.margin, self.patch * self.scale, 1 if self.channels == "y" else 3
+        low, high, c = self.cutting.low_side, self.cutting.patch * self.cutting.scale, 1 if self.channels == "y" else 3
         return tf.TensorSpec([n_batch, low, low, c]), tf.TensorSpec([n_batch, high, high, c])
 
     def batches(self, n_batch: int, first: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -40,7 +40,7 @@ class Pairs(Pools):
 
     def picker(self, pool):
         """A function of random numbers that draws one photograph of a pool, by its area where sizes vary."""
-        if not self.varied:
+        if not self.cutting.varied:
             return lambda rng: pool[rng.integers(len(pool))]
         areas = np.array([high[..., 0].size for *_, high in pool], float)
         return lambda rng: pool[rng.choice(len(pool), p=areas / areas.sum())]
@@ -50,13 +50,14 @@ class Pairs(Pools):
         pick = picks[rng.integers(len(picks))] if len(picks) > 1 else picks[0]
         clean, reduced, high = pick(rng)
         low = reduced if rng.random() < self.share else clean
-        side, margin = self.patch + 2 * self.margin, 0 if self.whole else self.margin
+        patch, scale, side = self.cutting.patch, self.cutting.scale, self.cutting.low_side
+        margin = 0 if self.cutting.whole else self.cutting.margin
         y, x = rng.integers(0, [low.shape[0] - side + 1, low.shape[1] - side + 1])
-        top, left, inner = (y + margin) * self.scale, (x + margin) * self.scale, self.patch * self.scale
+        top, left, inner = (y + margin) * scale, (x + margin) * scale, patch * scale
         turns, flip = rng.integers(4), 1 - 2 * rng.integers(2)
         cut = low[y : y + side, x : x + side], high[top : top + inner, left : left + inner]
         cut = [self.numbers(np.rot90(a, turns)[:, ::flip]) for a in cut]
-        return recoloured(cut, rng) if self.varied else cut
+        return recoloured(cut, rng) if self.cutting.varied else cut
 
     def numbers(self, image):
         """A uint8 image [h, w, 3] as float32 [h, w, c] in 0..1, luma in 16/255..235/255."""

@@ -14,6 +14,7 @@ from src.data.images import image_files
 from src.data.palettes import load_clusters
 from src.files import open_regular
 from src.superres.bundled import PALETTE
+from src.superres.cutting import Cutting
 from src.superres.network import Network
 from src.superres.pairs import Pairs
 from src.superres.validation import ImagePair, held, scorable, validation_pairs
@@ -114,20 +115,16 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
     """
     train, valid = split_folders(options)
     clusters, share = load_palette(options.degradation, options.color_cluster_path), SHARES[options.degradation]
-    pairs = Pairs(
-        folders=tuple(map(tuple, train.values())),
+    cutting = Cutting(
         scale=net.scale,
         patch=options.patch,
         margin=0 if net.padded else net.context,
-        channels="y" if net.channels == 1 else "rgb",
-        clusters=clusters,
-        share=share,
-        seed=options.seed,
         varied=options.augment == "varied",
         least=options.least or 0,
         square=options.n_px * net.scale if options.squares and options.n_px else 0,
-        skipped=skipped,
     )
+    channels, folders = "y" if net.channels == 1 else "rgb", tuple(map(tuple, train.values()))
+    pairs = Pairs(folders, cutting, clusters, options.seed, skipped, channels=channels, share=share)
     pairs.pools(0)  # complains now, not when training has begun
     images, counts = [], []
     for folder, paths in valid.items():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from src.config import InputError
+from src.superres.cutting import Cutting
 from src.superres.degradation import in_palette, resized
 from src.superres.espcn import Espcn
 from src.superres.pairs import Pairs
@@ -17,6 +18,10 @@ from src.superres.photographs import DataOptions, fingerprint, load_data, split_
 from tests.conftest import photo
 
 GREYS = np.linspace(-1, 1, 5, dtype=np.float32)[:, None].repeat(3, 1)
+
+
+def pairs_of(folders, scale, *, clusters=None, seed=42, channels="y", share=1.0, **cutting):
+    return Pairs(folders, Cutting(scale, **cutting), clusters, seed, channels=channels, share=share)
 
 
 def digest(pairs):
@@ -41,7 +46,7 @@ def digest(pairs):
 )
 def test_batches_are_those_of_the_pool_in_floats(options, expected, photos):
     """Pinned: what the same seeds gave while the pool was kept as float32, at four times the memory."""
-    pairs = Pairs((tuple(sorted(photos.iterdir())),), **options)
+    pairs = pairs_of((tuple(sorted(photos.iterdir())),), **options)
     assert digest(pairs) == expected
     assert {part.dtype for (held,) in pairs.held.values() for pair in held for part in pair} == {np.dtype(np.uint8)}
     assert len(pairs.held) == 1  # one pool at a time
@@ -49,16 +54,16 @@ def test_batches_are_those_of_the_pool_in_floats(options, expected, photos):
 
 def test_pairs_show_the_same_place_and_repeat(photos):
     paths = tuple(sorted(photos.iterdir()))
-    pairs = Pairs((paths,), 2, patch=9, margin=4)
+    pairs = pairs_of((paths,), 2, patch=9, margin=4)
     batches = list(pairs.batches(4, 0, 6))
     for low, high in batches:
         assert low.shape == (4, 17, 17, 1) and high.shape == (4, 18, 18, 1)
         shrunk = tf.image.resize(high, [9, 9], "bicubic", antialias=True).numpy()
         assert np.abs(shrunk - low[:, 4:-4, 4:-4]).mean() < 0.01
-    for a, b in zip(batches[3], next(Pairs((paths,), 2, patch=9, margin=4).batches(4, 3, 4))):
+    for a, b in zip(batches[3], next(pairs_of((paths,), 2, patch=9, margin=4).batches(4, 3, 4))):
         np.testing.assert_array_equal(a, b)
     assert [x.shape for x in pairs.signature(4)] == [low.shape, high.shape]
-    assert (next(Pairs((paths,), 2, patch=9, margin=4, seed=1).batches(4, 3, 4))[0] != batches[3][0]).any()
+    assert (next(pairs_of((paths,), 2, patch=9, margin=4, seed=1).batches(4, 3, 4))[0] != batches[3][0]).any()
 
 
 def test_palette_degradation(photos):
@@ -68,7 +73,7 @@ def test_palette_degradation(photos):
     paths = tuple(sorted(photos.iterdir()))
     values = {share: set() for share in (0.0, 1.0)}
     for share, seen in values.items():
-        pairs = Pairs((paths,), 2, patch=9, margin=4, channels="rgb", clusters=clusters, share=share)
+        pairs = pairs_of((paths,), 2, patch=9, margin=4, channels="rgb", clusters=clusters, share=share)
         seen.update(np.unique(np.rint(255 * next(pairs.batches(8, 0, 1))[0])))
     assert values[1.0] <= {0, 64, 128, 191, 255} and len(values[0.0]) > 20
 
@@ -149,19 +154,19 @@ def listed(folder):
 
 
 def test_folders_are_drawn_from_alike_however_many_they_have(photos, drawings):
-    pairs = Pairs((listed(photos), listed(drawings)), 4, patch=4, channels="rgb", least=32)
+    pairs = pairs_of((listed(photos), listed(drawings)), 4, patch=4, channels="rgb", least=32)
     crops = np.concatenate([high for _, high in pairs.batches(32, 0, 20)])
     share = (crops[:, 0, 0, 1] == 0).mean()
     assert 0.4 < share < 0.6
-    again = next(Pairs((listed(photos), listed(drawings)), 4, patch=4, channels="rgb", least=32).batches(32, 7, 8))
+    again = next(pairs_of((listed(photos), listed(drawings)), 4, patch=4, channels="rgb", least=32).batches(32, 7, 8))
     np.testing.assert_array_equal(again[1], crops[7 * 32 : 8 * 32])
-    alone = Pairs((listed(photos),), 4, patch=4, channels="rgb")
+    alone = pairs_of((listed(photos),), 4, patch=4, channels="rgb")
     assert not (next(alone.batches(32, 0, 1))[1][:, 0, 0, 1] == 0).any()
 
 
 def test_small_pictures_are_not_made_smaller(photos, drawings):
     for varied in (False, True):
-        pairs = Pairs((listed(photos), listed(drawings)), 4, patch=4, least=32, varied=varied)
+        pairs = pairs_of((listed(photos), listed(drawings)), 4, patch=4, least=32, varied=varied)
         of_photos, of_drawings = pairs.pools(0)
         assert {high.shape for *_, high in of_drawings} == {(32, 32, 3)} and len(of_drawings) == 40 * 5
         sides = {min(high.shape[:2]) for *_, high in of_photos}
@@ -172,11 +177,11 @@ def test_small_pictures_fill_a_pool_up_to_its_pixels(drawings, monkeypatch):
     """Of 64 small ones a round would see too few; of large ones no more may be held than before."""
     paths = listed(drawings) * 8
     monkeypatch.setattr("src.superres.pools.SMALL_PIXELS", 100 * 32 * 32)
-    assert len(Pairs((paths,), 4, patch=4, least=32).pools(0)[0]) == 100
+    assert len(pairs_of((paths,), 4, patch=4, least=32).pools(0)[0]) == 100
     monkeypatch.setattr("src.superres.pools.SMALL_PIXELS", 1)
-    assert len(Pairs((paths,), 4, patch=4, least=32).pools(0)[0]) == 64
+    assert len(pairs_of((paths,), 4, patch=4, least=32).pools(0)[0]) == 64
     monkeypatch.setattr("src.superres.pools.HELD", 20 * 32 * 32)
-    assert [len(pool) for pool in Pairs((paths, paths), 4, patch=4, least=32).pools(0)] == [10, 10]
+    assert [len(pool) for pool in pairs_of((paths, paths), 4, patch=4, least=32).pools(0)] == [10, 10]
 
 
 def test_squares_are_what_an_image_of_that_size_is_enlarged_from(photos, tmp_path):
@@ -184,21 +189,21 @@ def test_squares_are_what_an_image_of_that_size_is_enlarged_from(photos, tmp_pat
     image = np.random.default_rng(0).integers(0, 256, [8, 8, 3]).astype(np.uint8).repeat(4, 0).repeat(4, 1)
     (tmp_path / "whole").mkdir()
     Image.fromarray(image).save(tmp_path / "whole" / "0.png")
-    pairs = Pairs((listed(tmp_path / "whole"),), 4, patch=8, margin=4, channels="rgb", square=32, clusters=GREYS)
+    pairs = pairs_of((listed(tmp_path / "whole"),), 4, patch=8, margin=4, channels="rgb", square=32, clusters=GREYS)
     low = np.asarray(Image.fromarray(image).resize((8, 8), Image.Resampling.BICUBIC))
     low = np.pad(in_palette(low, GREYS), [(4, 4), (4, 4), (0, 0)], "reflect")
     ways = {(k, flip): np.rot90(low, k)[:, ::flip] for k in range(4) for flip in (1, -1)}
     for made, high in zip(*next(pairs.batches(8, 0, 1))):
         turned = [way for way, each in ways.items() if np.array_equal(np.rint(255 * made), each)]
         assert any(np.array_equal(np.rint(255 * high), np.rot90(image, k)[:, ::flip]) for k, flip in turned)
-    sides = [high.shape[:2] for *_, high in Pairs((listed(photos),), 4, patch=8, square=32).pools(0)[0]]
+    sides = [high.shape[:2] for *_, high in pairs_of((listed(photos),), 4, patch=8, square=32).pools(0)[0]]
     assert set(sides) == {(32, 32)} and len(sides) == 3 * 5
     with pytest.raises(InputError, match=r"large enough \(128 pixels on a side"):
-        Pairs((listed(photos),), 4, patch=8, square=128).pools(0)
+        pairs_of((listed(photos),), 4, patch=8, square=128).pools(0)
 
 
 def test_crops_of_squares_show_the_same_place(photos):
-    pairs = Pairs((listed(photos),), 4, patch=5, margin=3, square=64)
+    pairs = pairs_of((listed(photos),), 4, patch=5, margin=3, square=64)
     for low, high in pairs.batches(8, 0, 3):
         shrunk = tf.image.resize(high, [5, 5], "bicubic", antialias=True).numpy()
         assert np.abs(shrunk - low[:, 3:-3, 3:-3])[:, 1:-1, 1:-1].mean() < 0.01

@@ -11,6 +11,7 @@ import tensorflow as tf
 from src.config import InputError
 from src.superres import adversarial, perceptual, verdicts
 from src.superres.batch_norm import BatchNormalization
+from src.superres.cutting import Cutting
 from src.superres.discriminator import discriminator
 from src.superres.files import in_precision, load_mean, load_network, save_network
 from src.superres.pairs import Pairs
@@ -175,7 +176,7 @@ def weights_of(*networks):
     return [[v.numpy() for v in network.trainable_variables] for network in networks]
 
 
-DATA = TrainingData(Pairs((), 4, patch=4, channels="rgb"), [], {})
+DATA = TrainingData(Pairs((), Cutting(4, patch=4), channels="rgb"), [], {})
 
 
 def make_gan(generator=None, **recipe):
