@@ -36,7 +36,7 @@ SMALL = {  # what makes a command quick, behind its own flags
     "run.py --sample": ["--n_samples", "2"],
     "run.py --train": ["--n_px", "28", "--n_embd", "8", "--n_layer", "1", "--steps", "2", "--n_sub_batch", "2"],
     "run.py --finetune": ["--steps", "2", "--n_batch", "2", "--n_sub_batch", "2"],
-    "run.py --eval": ["--n_sub_batch", "32"],
+    "run.py --eval": ["--n_sub_batch", "12"],
     "run.py --probe": ["--layers", "1"],
     "run.py --probe --labels_per_class": ["--layers", "1", "concat", "--labels_per_class", "1"],
     "run.py --fid": ["--n_samples", "3"],
@@ -103,8 +103,8 @@ def clone(tmp_path_factory):
         for i, name in enumerate(("noto-judge", "noto-woman-judge")):
             Image.fromarray(photo(20, 20, i)).save(emoji / f"{name}.png")
     write_parquet(folder / "path" / "to" / "train-00000.parquet", [row(0), row(1)])
-    for name in ("train", "test"):
-        make_triples(folder / "path" / "to" / "triples" / "emoji", name, images=40, size=32)
+    for name, images in (("train", 40), ("test", 4)):
+        make_triples(folder / "path" / "to" / "triples" / "emoji", name, images=images, size=32)
     for name in ("photo.jpg", "photo.png"):
         Image.fromarray(photo()).save(folder / name)
     small_network().save(folder / "network.keras")
@@ -119,8 +119,9 @@ def clone(tmp_path_factory):
         write_known(folder / "path" / "to" / name, kind)
     for name in ("fashion_mnist", "imagenet", "mine"):
         for array in "XY":
-            shutil.copy(DATA / f"fashion_mnist_te{array}.npy", folder / "downloads" / f"{name}_te{array}.npy")
-            np.save(folder / "downloads" / f"{name}_tr{array}.npy", np.load(DATA / f"fashion_mnist_te{array}.npy")[:40])
+            given = np.load(DATA / f"fashion_mnist_te{array}.npy")
+            np.save(folder / "downloads" / f"{name}_te{array}.npy", given[:12])
+            np.save(folder / "downloads" / f"{name}_tr{array}.npy", given[:20])
         shutil.copy(
             ROOT / "pretrained" / "igpt-fashion-mnist" / "clusters.npy", folder / f"downloads/{name}_clusters.npy"
         )
