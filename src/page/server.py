@@ -214,9 +214,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place))) / "photo"
                 file = stack.enter_context(open(path, "wb", buffering=0))
             while length and (piece := self.rfile.read(min(length, PIECE))):
-                with writing(path):
-                    file.write(piece)
                 length -= len(piece)
+                with writing(path):
+                    while piece:  # a disk that becomes full takes a part without a word
+                        piece = piece[file.write(piece) :]
             yield None if length else path
 
     def send(self, kind: str, said: bytes, path: Path):
