@@ -204,9 +204,11 @@ class Sampler:
         """
         self.check_bounds(len(prefix) if n_samples is None else n_samples, options)
         prefix = self.checked(np.zeros([1, 0], np.int32) if prefix is None else prefix)
-        if n_samples is not None and len(prefix) not in (1, n_samples):
-            raise InputError(f"`n_samples` {n_samples}: there are {len(prefix)} prefixes; give as many, or one for all")
-        prefix = prefix if n_samples is None or len(prefix) == n_samples else prefix.repeat(n_samples, axis=0)
+        if n_samples not in (None, len(prefix)):
+            if len(prefix) != 1:
+                more = f"there are {len(prefix)} prefixes; give as many, or one for all"
+                raise InputError(f"`n_samples` {n_samples}: {more}")
+            prefix = prefix.repeat(n_samples, axis=0)
         n, p = prefix.shape
         images = np.arange(n) if images is None else np.asarray(images)
         to_draw = n * (self.model.hparams.n_positions - p)
