@@ -1,5 +1,6 @@
 """Every command that README and docs show is run, small, in a newcomer's clone; those of the cards are parsed."""
 
+import dataclasses
 import importlib
 import itertools
 import json
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 from src.config import INCEPTION_GRAPH
+from src.model import ImageGPT
+from src.weights.checkpoint import checkpoint_prefix, load_model, save_model
 from tests import graphs
 from tests.conftest import DATA, ROOT, photo, run_command
 from tests.unit.test_data import write_mnist
@@ -80,12 +83,21 @@ def small(command):
     return [*args, *(SMALL[max(kinds, key=len)] if kinds else [])]
 
 
+def shorten(prefix):
+    """Keep one block of a checkpoint: commands that trace a network of seven take minutes in all."""
+    model = load_model(prefix)
+    hparams = dataclasses.replace(model.hparams, n_layer=1)
+    save_model(ImageGPT(hparams, values=[(name, model.params[name]) for name in hparams.variable_shapes()]), prefix)
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone with the images and data that the pages speak of."""
+    """A clone with the images and data that the pages speak of, its bundled models of one block."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("src", "pretrained"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for model in (folder / "pretrained").glob("igpt-*"):
+        shorten(checkpoint_prefix(model))
     for script in ROOT.glob("*.py"):
         shutil.copy(script, folder)
     for i, kind in itertools.product(range(10), ("cats", "dogs")):

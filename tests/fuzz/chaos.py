@@ -20,9 +20,9 @@ import numpy as np
 
 from tests.hosts import addresses, finish, last_line, start
 
-STEPS, ALONE = 150, 60  # updates; seconds a survivor may take
+STEPS, ALONE = 80, 60  # updates; seconds a survivor may take
 SIZES = ["--n_px", "4", "--n_embd", "8", "--n_head", "2", "--n_layer", "2", "--n_batch", "4", "--ema", "0.9"]
-EVERY = ["--log_every", "5", "--eval_every", "40", "--save_every", "10", "--steps", str(STEPS), "--host_wait", "20"]
+EVERY = ["--log_every", "5", "--eval_every", "30", "--save_every", "10", "--steps", str(STEPS), "--host_wait", "20"]
 
 
 def make_data(folder):

@@ -1,6 +1,8 @@
 """What surrounds a command's work."""
 
+import importlib
 import io
+import json
 import resource
 import sys
 import threading
@@ -9,7 +11,8 @@ import time
 import pytest
 import tensorflow as tf
 
-from src.cli.process import Command
+from src.cli.process import Command, hidden
+from tests.conftest import run_command
 
 
 def pages_after(n):
@@ -23,6 +26,22 @@ def pages_after(n):
 def test_the_memory_of_a_tensor_is_used_again():
     before = pages_after(20)  # now and then one finds no room among what is kept
     assert pages_after(20) - before < 0.5 * 20 * (64 << 20) / resource.getpagesize()
+
+
+def test_keras_is_imported_without_what_only_its_wrappers_and_plots_need():
+    code = (
+        "import sys; from src.cli.process import import_tensorflow; import_tensorflow(); import keras;"
+        "print(sorted({'sklearn', 'matplotlib'} & sys.modules.keys()));"
+        "import sklearn.linear_model, matplotlib.figure; print('both')"
+    )
+    assert run_command("-c", code).stdout.splitlines() == ["[]", "both"]
+
+
+def test_what_is_loaded_is_not_hidden():
+    with hidden("json", "wave"), pytest.raises(ImportError):
+        assert importlib.import_module("json") is json
+        importlib.import_module("wave")
+    assert importlib.import_module("wave")
 
 
 class Slow(io.StringIO):
