@@ -42,7 +42,7 @@ def parse(argv):
     group.add_argument("--blocks", type=positive, default=16, help="residual blocks of it")
     add_dtype_flag(group)
     group = p.add_argument_group("--train DIR --stage gan", "goes on from --weights, else from the newest SRResNet")
-    contents = ["vgg54", "vgg22", "vgg16_22", "vgg16_33", "vgg16_43", "inception_resnet_v2", "pixel"]
+    contents = ["vgg54", "vgg22", "vgg16_22", "vgg16_33", "vgg16_43", "vgg16", "inception_resnet_v2", "pixel"]
     group.add_argument("--content", choices=contents, default="vgg54", help="what is compared for the content loss")
     trained = "ImageNet weights without the top, for vgg16 also an edge detector's; default: Keras' own"
     group.add_argument("--vgg_weights", metavar="FILE", help=trained)

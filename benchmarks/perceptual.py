@@ -19,28 +19,16 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.sharpness import SCALE, distances, enlarged, histogram, mean_psnr, photographs, write_pictures  # noqa: E402
 
-LAYERS = "block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"
 TILE = 1024  # pixels on a side that go through the network at a time
-TINY = 1e-10  # of a pixel without features
 
 
-def make_distance(weights):
+def over_tiles(of_batches):
     """A function of two uint8 images [h, w, 3]: their distance. Of large ones it is the mean over tiles by area."""
     import tensorflow as tf
 
-    from src.superres.vgg16 import vgg16
-
-    network = vgg16(LAYERS, weights)
-
     @tf.function(reduce_retracing=True)
     def of_tile(a, b):
-        total = 0.0
-        for x, y in zip(*(network(tf.cast(image, tf.float32)[None] / 255) for image in (a, b))):
-            total += tf.reduce_mean(tf.reduce_sum((normed(x) - normed(y)) ** 2, axis=-1))
-        return total
-
-    def normed(x):
-        return x / tf.sqrt(tf.reduce_sum(x**2, axis=-1, keepdims=True) + TINY)
+        return of_batches(*(tf.cast(image, tf.float32)[None] / 255 for image in (a, b)))[0]
 
     def distance(a, b):
         corners = [(y, x) for y in range(0, a.shape[0], TILE) for x in range(0, a.shape[1], TILE)]
@@ -84,13 +72,14 @@ def main(argv=None):
     import_tensorflow()
     from src.data.images import read_image
     from src.files import write_json
+    from src.superres.perceptual import make_distance
     from src.superres.photographs import load_palette
     from src.superres.validation import validation_pairs
 
     photos = photographs(args.photos)[:: args.every]
     clusters = load_palette(args.degradation, args.color_cluster_path)
     pairs = list(validation_pairs(map(read_image, photos), SCALE, clusters, args.n_px))
-    distance, originals = make_distance(args.vgg_weights), histogram(high for _, high in pairs)
+    distance, originals = over_tiles(make_distance(args.vgg_weights)), histogram(high for _, high in pairs)
     made, table = enlarged(pairs, args.weights, args.degradation), {}
     print(
         f"{'':24}{'distance':>10}{'PSNR':>8}{'total variation':>17}{'earth mover':>13}   {len(pairs)} images, x{SCALE}"

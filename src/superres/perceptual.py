@@ -12,6 +12,9 @@ from src.superres.vgg16 import LAYERS, vgg16
 VGG_LAYERS = {"vgg54": "block5_conv4", "vgg22": "block2_conv2"}  # after their ReLU: the paper's phi_5,4 and phi_2,2
 VGG_SCALE = 1 / 12.75  # of features (section 3.2)
 VGG16_SCALES = {"vgg16_22": 1 / 30, "vgg16_33": 1 / 14, "vgg16_43": 1 / 4}  # their root mean square on photographs is 1
+DISTANCE_LAYERS = "block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"  # those of LPIPS (`make_distance`)
+DISTANCE_SCALE = 1 / 7  # that of SRResNet to photographs is 1
+TINY = 1e-10  # of a pixel without features
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
 
 
@@ -36,7 +39,8 @@ def make_content_loss(
     """A function of two batches of images [b, h, w, 3] in 0..1: their distance [b].
 
     Args:
-        kind: `vgg54` or `vgg22` (of VGG19), `vgg16_22`, `vgg16_33`, `vgg16_43`, `inception_resnet_v2` or `pixel`.
+        kind: `vgg54` or `vgg22` (of VGG19), `vgg16_22`, `vgg16_33`, `vgg16_43`, `vgg16` (`make_distance`),
+            `inception_resnet_v2` or `pixel`.
         weights: a file of ImageNet weights without the top, for VGG16's layers also of an edge detector that began with
             them (`vgg16.vgg16`); default: Keras' own, from its cache or downloaded.
         random_features: of a network that was never trained: to try the code, not to train with.
@@ -47,8 +51,35 @@ def make_content_loss(
     """
     if kind == "pixel":
         return squared_distance
-    features = make_features(kind, None if random_features else weights or "imagenet", dtype)
+    weights = None if random_features else weights or "imagenet"
+    if kind == "vgg16":
+        distance = make_distance(weights, dtype)
+        return lambda a, b: DISTANCE_SCALE * distance(a, b)
+    features = make_features(kind, weights, dtype)
     return lambda a, b: squared_distance(features(a), features(b))
+
+
+def make_distance(weights: str | Path | None, dtype: str = "float32") -> Loss:
+    """LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) with VGG16 and without its learned weights.
+
+    Each pixel's features are normed to length 1 over the channels, their squared difference is summed over channels,
+    averaged over pixels and summed over relu1_2, relu2_2, relu3_3 and relu4_3.
+
+    Args:
+        weights: as `vgg16.vgg16`.
+    """
+    network = vgg16(DISTANCE_LAYERS, weights, dtype)
+
+    def of_layer(a, b):
+        return tf.reduce_mean(tf.reduce_sum((normed(a) - normed(b)) ** 2, axis=-1), axis=[1, 2])
+
+    return lambda a, b: tf.add_n([of_layer(x, y) for x, y in zip(network(a), network(b))])
+
+
+def normed(x):
+    """Features [b, h, w, c] of length 1 over the channels, in float32."""
+    x = tf.cast(x, tf.float32)
+    return x / tf.sqrt(tf.reduce_sum(x**2, axis=-1, keepdims=True) + TINY)
 
 
 def make_features(kind, weights, dtype):

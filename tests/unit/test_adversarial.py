@@ -104,7 +104,7 @@ def test_files_that_are_not_vgg16s(vgg, tmp_path):
         assert str(error.value).startswith(f"`vgg_weights` {tmp_path / name}") and "\n" not in str(error.value)
 
 
-def test_the_distance_of_the_benchmark_is_numpys(vgg):
+def test_the_distance_in_four_layers_is_numpys(vgg):
     weights, file, _ = vgg
     images = [photo(32, 40, seed) for seed in (0, 1)]
     expected = 0
@@ -112,9 +112,11 @@ def test_the_distance_of_the_benchmark_is_numpys(vgg):
         maps = (plain_features(np.float32(x)[None] / 255, weights, convolutions).astype(float) for x in images)
         a, b = (each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-9) for each in maps)
         expected += ((a - b) ** 2).sum(-1).mean()
-    distance = perceptual_benchmark.make_distance(file)
+    distance = perceptual_benchmark.over_tiles(perceptual.make_distance(file))
     assert distance(*images) == pytest.approx(expected, rel=1e-3)
     assert distance(images[0], images[0]) == 0
+    a, b = (np.float32(x)[None] / 255 for x in images)
+    np.testing.assert_allclose(perceptual.make_content_loss("vgg16", file)(a, b), [expected / 7], rtol=1e-3)
 
 
 def test_random_vgg16_is_the_same_every_time():
