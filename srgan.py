@@ -19,6 +19,7 @@ OF_STAGE = {  # flags of --train that only one stage reads
         "adversarial_weight",
         "pixel_weight",
         "spectral_norm",
+        "freeze_norm",
         "ema",
         "schedule",
         "discriminator_lr",
@@ -54,6 +55,9 @@ def parse(argv):
     group.add_argument("--pixel_weight", type=weight, default=0.0, help="of the mean difference of pixels, too")
     spectral = "of the discriminator's kernels, in place of batch normalization"
     group.add_argument("--spectral_norm", action="store_true", help=spectral)
+    group.add_argument(
+        "--freeze_norm", action="store_true", help="keep the statistics of the generator's normalization"
+    )
     average = "momentum of the weights' average, which is validated and kept; default: no average"
     group.add_argument("--ema", type=fraction, default=0.0, metavar="MOMENTUM", help=average)
     falls = "of both learning rates; cosine: to zero"

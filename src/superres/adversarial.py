@@ -35,6 +35,7 @@ class GanRecipe:
     adversarial_weight: float = 1e-3
     pixel_weight: float = 0.0  # of the mean absolute difference of pixels, beside the content loss
     spectral_norm: bool = False  # of the discriminator, in place of batch normalization
+    freeze_norm: bool = False  # normalize in the generator by the statistics that the first stage left
     ema: float = 0.0  # momentum of the average of the generator's weights that is validated and kept; 0: no average
     schedule: str = "constant"  # or cosine: both rates fall to zero
     lr: float = 1e-4  # of the generator
@@ -108,7 +109,7 @@ class AdversarialTask(Task):
         Goodfellow et al. 2014 (algorithm 1) judge once more for the generator, by the discriminator as updated.
         """
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
-            made = inner(self.generator(low, training=True), high)
+            made = inner(self.generator(low, training=not self.recipe.freeze_norm), high)
             real, fake = self.discriminator(high, training=True), self.discriminator(made, training=True)
             judged = self.mean(self.discriminator_loss(real, fake))
             losses = self.generator_losses(made, high, self.generator_loss(real, fake))

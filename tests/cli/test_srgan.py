@@ -21,6 +21,7 @@ MORE = [
     "--adversarial",
     "relativistic",
     "--spectral_norm",
+    "--freeze_norm",
     "--pixel_weight",
     "0.1",
     "--ema",

@@ -231,6 +231,17 @@ def test_the_loss_of_pixels_is_added():
     assert "pixel" not in run_step(make_gan().update, (low, high))
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_statistics_of_the_generator_move_if_they_are_not_frozen(frozen):
+    task = make_gan(freeze_norm=frozen)
+    before = [w.numpy() for w in task.generator.non_trainable_weights]
+    trained = [w.numpy() for w in task.generator.trainable_weights]
+    run_step(task.update, batch())
+    same = [(w == b).numpy().all() for w, b in zip(task.generator.non_trainable_weights, before, strict=True)]
+    assert before and all(same) == frozen and any(same) == frozen
+    assert any((w != b).numpy().any() for w, b in zip(task.generator.trainable_weights, trained))
+
+
 def test_the_average_of_the_weights_is_what_is_validated_and_kept(tmp_path):
     """By hand; statistics of batch normalization are averaged, too."""
     task, pair = make_gan(ema=0.75), batch()
