@@ -22,7 +22,7 @@ from src.superres.upscaler import Upscaler
 
 FEW, FEW_GREYS = 512, 32  # colours of a palette; a grey photograph of 8 bits never has more than 256
 SHOWN = 8  # images on a sheet
-COMPARED = {"srresnet": ("espcn",), "srgan": ("espcn",), "prompted": ("srresnet",)}  # whose a sheet shows, too
+OTHERS = {"srresnet": ("espcn",), "srgan": ("espcn", "srresnet"), "prompted": ("srresnet",)}  # whose a sheet shows, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def compared(name: str, options: UpscaleOptions) -> dict[str, Choice]:
     """Name to choice of the networks whose outputs a sheet shows, too."""
     if name == "prompted" and not options.prompts.prompts:  # SRResNet's are what it makes
         return {}
-    return {other: choice(other, UpscaleOptions(options.save_dir)) for other in COMPARED.get(name, ())}
+    return {other: choice(other, UpscaleOptions(options.save_dir)) for other in OTHERS.get(name, ())}
 
 
 def show(rows: dict[str | Path, list[np.ndarray]], batch: Sequence[Enlarged], others: dict[str, Choice]):

@@ -33,15 +33,15 @@ GAN = [*SMALL, "--stage", "gan", "--content", "pixel", "--picture_every", "1", "
 VGG = [*SMALL, "--stage", "gan", "--content", "vgg16_22", "--vgg_weights"]
 
 
-def test_upscales_the_newest_samples_beside_espcn(samples, capsys):
+def test_upscales_the_newest_samples_beside_espcn_and_srresnet(samples, capsys):
     with together() as part:
         list_samples(samples, [samples / "sample_10.png"], part)
     for command in (espcn, srgan):
         assert command.main(["--upscale", "--save_dir", str(samples)]) == 0
     assert Image.open(samples / "sample_10_srgan_x4.png").size == (112, 112)
     assert (samples / "sample_10_espcn_x4.png").exists()  # which srgan.py once overwrote
-    assert Image.open(samples / "srgan.png").width > 4 * 112
-    assert "input, bicubic, espcn, srgan" in capsys.readouterr().out
+    assert Image.open(samples / "srgan.png").width > 5 * 112
+    assert "input, bicubic, espcn, srresnet, srgan" in capsys.readouterr().out
 
 
 def test_bundled_srresnet_beats_espcn_and_bicubic(tmp_path, capsys):

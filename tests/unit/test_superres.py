@@ -206,7 +206,7 @@ def test_outputs_of_two_networks_stand_side_by_side(tmp_path):
         assert done.sheet == tmp_path / f"{name}.png" and done.sheet.exists() and not done.skipped
     assert [path.name for path in written] == ["sample_0_espcn_x4.png", "sample_0_srgan_x4.png"]
     assert all(Image.open(path).size == (32, 32) for path in written) and seen == [(1, 1), (1, 1)]
-    assert done.columns == ["input", "bicubic", "espcn", "srgan"]
+    assert done.columns == ["input", "bicubic", "espcn", "srresnet", "srgan"]
 
 
 def test_an_output_takes_no_inputs_place(tmp_path):
