@@ -17,10 +17,10 @@ FILES = {  # name, scale and degradation of low resolution
     ("espcn", 3, "clean"): PRETRAINED / "espcn" / "x3.keras",
     ("espcn", 4, "clean"): PRETRAINED / "espcn" / "x4.keras",
     ("espcn", 4, "palette"): PRETRAINED / "espcn" / "x4-palette.keras",
-    ("srresnet", 4, "clean"): PRETRAINED / "srgan" / "srresnet.keras",  # was trained on both, as was SRGAN
+    ("srresnet", 4, "clean"): PRETRAINED / "srgan" / "srresnet.keras",  # was trained on both
     ("srresnet", 4, "palette"): PRETRAINED / "srgan" / "srresnet.keras",
     ("srgan", 4, "clean"): PRETRAINED / "srgan" / "srgan.keras",
-    ("srgan", 4, "palette"): PRETRAINED / "srgan" / "srgan.keras",
+    ("srgan", 4, "palette"): PRETRAINED / "srgan" / "srgan-palette.keras",
     ("prompted", 4, "clean"): PRETRAINED / "prompted" / "prompted.keras",
 }
 
