@@ -77,7 +77,7 @@ def main():
         rows = [true[:10], shown[:10], *drawn.reshape(len(true), -1, n_px**2)[:10].transpose(1, 0, 2)]
         cells = utils.color_dequantize(np.concatenate(rows), judge.clusters, n_px)
         if args.upscale:
-            cells = Upscaler(find_network(args.upscale)[0])(cells)
+            cells = Upscaler(find_network(args.upscale, degradation="palette")[0])(cells)
         write_png(args.sheet, sheet(cells, columns=len(rows[0]), scale=1 if args.upscale else 3))
 
 
