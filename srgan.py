@@ -55,9 +55,7 @@ def parse(argv):
     group.add_argument("--pixel_weight", type=weight, default=0.0, help="of the mean difference of pixels, too")
     spectral = "of the discriminator's kernels, in place of batch normalization"
     group.add_argument("--spectral_norm", action="store_true", help=spectral)
-    group.add_argument(
-        "--freeze_norm", action="store_true", help="keep the statistics of the generator's normalization"
-    )
+    group.add_argument("--freeze_norm", action="store_true", help="keep the generator's statistics of the first stage")
     average = "momentum of the weights' average, which is validated and kept; default: no average"
     group.add_argument("--ema", type=fraction, default=0.0, metavar="MOMENTUM", help=average)
     falls = "of both learning rates; cosine: to zero"

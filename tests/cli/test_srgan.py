@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import espcn
 import srgan
@@ -52,6 +53,34 @@ def test_bundled_srresnet_beats_espcn_and_bicubic(tmp_path, capsys):
     of_espcn, mean = means
     assert mean["psnr"] > of_espcn["psnr"] + 0.2 and mean["ssim"] > of_espcn["ssim"]
     assert mean["psnr"] > mean["psnr_bicubic"] + 0.8 and mean["ssim"] > mean["ssim_bicubic"]
+
+
+def drawing(seed):
+    """A face of flat colours on white, 128x128, its edges smooth."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (512, 512), "white")
+    pen = ImageDraw.Draw(image)
+    skin, hair, shirt = (tuple(int(c) for c in rng.integers(20, 230, 3)) for _ in range(3))
+    pen.ellipse((40, 300, 470, 700), shirt)
+    pen.ellipse((110, 50, 400, 400), hair)
+    pen.ellipse((140, 110, 370, 390), skin)
+    for x in (195, 285):
+        pen.ellipse((x, 210, x + 30, 250), "black")
+    pen.arc((200, 250, 310, 330), 20, 160, "black", 10)
+    return image.resize((128, 128), Image.Resampling.BICUBIC)
+
+
+def test_srgan_for_few_colours_is_nearer_to_drawings_than_that_for_photographs(tmp_path):
+    (tmp_path / "drawn").mkdir()
+    for seed in range(2):
+        drawing(seed).save(tmp_path / "drawn" / f"{seed}.png")
+    flags = ["--eval", tmp_path / "drawn", "--degradation", "palette", "--n_px", 32, "--json", tmp_path / "scores.json"]
+    means = []
+    for more in ([], ["--weights", FILES["srgan", 4, "clean"]], ["--stage", "pretrain"]):
+        srgan.main([str(flag) for flag in (*flags, *more)])
+        means.append(json.loads((tmp_path / "scores.json").read_text())["mean"])
+    few, clean, pixels = (mean["psnr"] for mean in means)
+    assert few > clean + 1.5 and few > pixels and few > means[0]["psnr_bicubic"] + 3
 
 
 def test_bundled_srgan_is_nearest_to_the_sharpness_of_photographs(capsys):
