@@ -9,6 +9,7 @@ from src.cli.process import progress_bar
 from src.config import InputError
 
 OF_PHOTOS = "keep_rows", "keep_pixels", "crop", "pad"
+AT_RANDOM = "top_k", "top_p", "seed"  # what is nothing to the likeliest colours
 
 
 def draw(args, model, prefix, strategy):
@@ -21,8 +22,8 @@ def draw(args, model, prefix, strategy):
     for name in OF_PHOTOS:
         if name in args.given and not args.image:
             raise InputError(f"`{name}`: name the photo to complete with `image`")
-    for name in ("top_k", "top_p"):
-        if name in args.given and not args.temperature:
+    for name in AT_RANDOM if not args.temperature else ():
+        if name in args.given and (name != "seed" or args.modes <= {"sample"}):  # other modes read a seed, too
             raise InputError(f"`{name}`: `temperature` 0 takes the likeliest colour; leave one of them out")
     sampler = Sampler(model, strategy, n_batch=args.batch_size)
     clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)

@@ -199,6 +199,7 @@ def text(path):
         (text, [], 1, "photo.png: not a readable image"),
         (None, ["--save_tokens", "{}/photo.png"], 1, "photo.png: is a photo to complete, and a file of the drawing"),
         (None, ["--temperature", 0, "--top_k", 3], 1, "--top_k: --temperature 0 takes the likeliest colour; leave"),
+        (None, ["--temperature", 0, "--seed", 3], 1, "--seed: --temperature 0 takes the likeliest colour; leave"),
         (None, ["--save_tokens", "{}/photo.png/t.npy"], 1, "--save_tokens {}/photo.png: cannot be written"),
     ],
 )
