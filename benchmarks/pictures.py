@@ -10,6 +10,7 @@ from src.data.arrays import load_array
 from src.data.images import read_image
 from src.data.palettes import SAME, check_palette, load_clusters
 from src.data.tokens import load_split
+from src.drawing.samples import LIST, newest_samples
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.utils import pixel_tokens
 from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
@@ -17,7 +18,7 @@ from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 
 def add_flags(parser):
     """Flags that say which samples are judged, and beside which data."""
-    parser.add_argument("--samples", metavar="FOLDER", help="judge the sample_*.png in it instead of drawing")
+    parser.add_argument("--samples", metavar="FOLDER", help="judge the newest drawing in it instead of drawing")
     parser.add_argument("--ckpt_path", default=str(BUNDLED_GREY), help="draw from this model")
     parser.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
     parser.add_argument("--n_samples", type=int, default=1000)
@@ -55,8 +56,9 @@ def samples(args, hparams, clusters):
 
 
 def read_samples(folder, n_px, clusters):
-    """The images sample_*.png in a folder as tokens of the nearest colours."""
-    paths = sorted(Path(folder).glob("sample_*.png"))
+    """The newest drawing in a folder, else all sample_*.png in it, as tokens of the nearest colours."""
+    drawn = (Path(folder) / LIST).exists()
+    paths = newest_samples(folder) if drawn else sorted(Path(folder).glob("sample_*.png"))
     if not paths:
         raise InputError(f"{folder}: no sample_*.png there; draw some with run.py --sample")
     images = [read_image(path) for path in paths]

@@ -47,6 +47,8 @@ def hf(shape, batch, given):
     import torch
     from transformers import ImageGPTConfig, ImageGPTForCausalImageModeling, logging
 
+    from src.config import SIZES
+
     logging.set_verbosity_error()
     libraries = peak_gib()
     if shape in ("bundled", "grey"):
@@ -54,7 +56,9 @@ def hf(shape, batch, given):
             run_child(__file__, "--child", "export", "--shapes", shape, "--folder", folder)
             model = ImageGPTForCausalImageModeling.from_pretrained(folder)
     else:
-        model = ImageGPTForCausalImageModeling(ImageGPTConfig())
+        h = SIZES[shape]
+        config = ImageGPTConfig(n_embd=h.n_embd, n_layer=h.n_layer, n_head=h.n_head)
+        model = ImageGPTForCausalImageModeling(config)
     model.eval()
     c = model.config
     sos = np.full([batch, 1], c.vocab_size - 1)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmarks import classifier, codec, emoji_sets, nearest, pictures
 from src.config import HParams, InputError
+from src.drawing import samples
 
 GREYS = np.linspace(-1, 1, 16, dtype=np.float32)[:, None].repeat(3, 1)
 COLOURS = np.random.default_rng(0).uniform(-1, 1, [512, 3]).astype(np.float32)
@@ -94,6 +95,9 @@ def test_samples_in_a_folder_are_read_as_the_tokens_they_were(clusters, tmp_path
         pictures.read_samples(tmp_path, 7, clusters)
     with pytest.raises(InputError, match=r"no sample_\*.png"):
         pictures.read_samples(tmp_path / "none", 6, clusters)
+    Image.new("RGB", (24, 24)).save(tmp_path / "sample_0_espcn_x4.png")
+    samples.list_samples(tmp_path, [tmp_path / "sample_1.png"], lambda path: path)
+    np.testing.assert_array_equal(pictures.read_samples(tmp_path, 6, clusters), X[1:2])
 
 
 @PALETTES
