@@ -14,6 +14,7 @@ from src.config import InputError, one_line
 from src.data.tokens import save_array
 from src.files import locked, parse_json, read_bytes, read_json, sync, unused, whole, write_json
 from src.training.states import States
+from src.weights.checkpoint import STATE
 from src.writing import writing
 
 LOG_BYTES = 1 << 30  # at most in a log, of which a run of a week has a few million
@@ -63,7 +64,7 @@ class RunFolder:
         sync(self.path.parent)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.ended = tf.Variable(False, trainable=False)
-        self.states = States(self.path / "state")
+        self.states = States(self.path / STATE)
         newest = self.states.newest()
         self.first = newest or 0
         if self.states.damaged:

@@ -21,6 +21,7 @@ from src.weights.numbers import as_float32
 from src.weights.shards import shards
 from src.writing import writing
 
+STATE = "state"  # the folder of a run's state, whose checkpoints are of more than a model
 PALETTES = ("clusters.npy", "kmeans_centers.npy")
 COUNTER = re.compile(r"(^|/)(global_step|beta\d_power|iterations?|learning_rate)$")
 
@@ -57,7 +58,9 @@ def newest(paths):
 
 def default_checkpoint(downloads: str | Path, positions: int | None = None) -> str:
     """The newest checkpoint anywhere below `downloads`, else the bundled one that takes images of so many pixels."""
-    found = newest([*Path(downloads).rglob("*.index"), *Path(downloads).rglob(huggingface.CONFIG)])
+    ours = (path for path in Path(downloads).rglob("*.index") if path.parent.name != STATE)
+    theirs = (path for path in Path(downloads).rglob(huggingface.CONFIG) if huggingface.is_image_gpt(path.parent))
+    found = newest([*ours, *theirs])
     if found and found.name == huggingface.CONFIG:
         found = found.parent
     return checkpoint_prefix(found or (BUNDLED_GREY if positions == GREY_POSITIONS else BUNDLED))

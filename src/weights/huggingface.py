@@ -42,6 +42,11 @@ def is_folder(path: str | Path) -> bool:
     return (Path(path) / CONFIG).is_file()
 
 
+def is_image_gpt(folder: str | Path) -> bool:
+    """Whether such a folder's model is an Image GPT; InputError where its configuration is damaged."""
+    return read_json(Path(folder) / CONFIG, dict).get("model_type") == "imagegpt"
+
+
 def read_hparams(folder: str | Path) -> HParams:
     """The sizes in config.json.
 

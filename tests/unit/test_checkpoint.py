@@ -194,3 +194,7 @@ def test_default_is_the_newest_download_else_the_bundled_model(tmp_path):
     save_model(random_model(TINY), tmp_path / "model.ckpt-3")
     (tmp_path / ".model.ckpt-4.77.index").write_bytes(b"of a process that was killed")
     assert default_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3") == checkpoint_prefix(tmp_path)
+    for name, text in ("mine/state/ckpt-5.index", "a run's"), ("bert/config.json", '{"model_type": "bert"}'):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)  # newer, and not Image GPTs
+    assert default_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3")
