@@ -67,17 +67,21 @@ def find_devices(args):
     return make_strategy(args.n_gpu, args.n_cpu)
 
 
-def find_checkpoint(args):
-    """The checkpoint that --ckpt_path names, or that of the run in --save_dir, else the newest; a line says which."""
+def find_checkpoint(args, positions=None):
+    """The checkpoint that --ckpt_path names, or that of the run in --save_dir, else the newest; a line says which.
+
+    Args:
+        positions: the pixels of an image, by which a bundled one is chosen where there is no --data_path.
+    """
     from src.weights.checkpoint import checkpoint_prefix, run_checkpoint
 
     if args.ckpt_path:
         return checkpoint_prefix(args.ckpt_path)
     trained = run_checkpoint(args.save_dir) if "save_dir" in args.given else None
-    return announced(trained) if trained else find_start(args)
+    return announced(trained) if trained else find_start(args, positions)
 
 
-def find_start(args):
+def find_start(args, positions=None):
     """`find_checkpoint` for a command that makes a run in --save_dir, where it does not look for one."""
     from src.data.tokens import positions_of
     from src.weights.checkpoint import checkpoint_prefix, default_checkpoint
@@ -85,7 +89,7 @@ def find_start(args):
     if args.ckpt_path:
         return checkpoint_prefix(args.ckpt_path)
     data = getattr(args, "data_path", None)
-    return announced(default_checkpoint(DOWNLOADS, data and positions_of(data)))
+    return announced(default_checkpoint(DOWNLOADS, positions_of(data) if data else positions))
 
 
 def agree_on_checkpoint(prefix):

@@ -80,13 +80,13 @@ def check_masks(args, hparams):
         raise InputError("`seed`: nothing is drawn in evaluating an autoregressive model; leave it out")
 
 
-def load(args):
-    """The model that the flags name, and its prefix."""
+def load(args, positions=None):
+    """The model that the flags name, and its prefix; `positions` as for `flags.find_checkpoint`."""
     from src.weights.checkpoint import load_model, run_checkpoint
 
     if "save_dir" in args.given and not (args.modes & SAVING or run_checkpoint(args.save_dir)):
         raise InputError(f"`save_dir` {args.save_dir}: no trained run is there; name a checkpoint with `ckpt_path`")
-    prefix = flags.find_checkpoint(args)
+    prefix = flags.find_checkpoint(args, positions)
     flags.agree_on_checkpoint(prefix)
     model = load_model(prefix, bert_mask_prob=args.bert_mask_prob, sizes=sizes(args), dtype=args.dtype)
     check_expected(args, model.hparams, prefix)
@@ -105,12 +105,13 @@ def agree_on_tokens(splits):
 def planned(args):
     """What the flags ask --train for: HParams, palette, and the checkpoint to start from or None."""
     from src.data.palettes import load_clusters
+    from src.data.tokens import palette_of_tokens
     from src.weights import checkpoint
 
-    palette = args.color_cluster_path or f"{args.data_path}_clusters.npy"
     if not args.ckpt_path:
         if args.clf:
             raise InputError("`clf`: pre-training makes no classifier; leave it out, or name a checkpoint that has one")
+        palette = args.color_cluster_path or palette_of_tokens(args.data_path)
         hparams = new_hparams(args, len(load_clusters(palette)))
         check_masks(args, hparams)
         check_new(hparams)

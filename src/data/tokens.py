@@ -17,6 +17,7 @@ from src.data.arrays import load_array
 from src.files import read_json, unique, whole
 
 CELLS = 1 << 24  # labels times classes that are looked at at once
+WHENCE = "make token files with dataset.py, or name others with `data_path`"
 SPLITS = {"train": "tr", "valid": "va", "test": "te"}
 
 Labelled = tuple[np.ndarray, np.ndarray]  # tokens [n, s] and one-hot labels [n, c]
@@ -55,6 +56,20 @@ def positions_of(data_path: str | Path) -> int | None:
     """The pixels of a data set's images; None where there are no such token files."""
     for split in splits_of(data_path).values():
         return load_array(f"{data_path}_{split}X.npy").shape[-1]
+
+
+def palette_of_tokens(data_path: str | Path) -> Path:
+    """The palette of a data set.
+
+    Raises:
+        InputError: there are no such token files, or it does not lie beside them.
+    """
+    path = Path(f"{data_path}_clusters.npy")
+    if not path.exists() and not splits_of(data_path):
+        raise InputError(f"{data_path}_trX.npy: no such file; {WHENCE}")
+    if not path.exists():
+        raise InputError(f"{path}: no palette beside the tokens; name theirs with `color_cluster_path`")
+    return path
 
 
 def class_names(data_path: str | Path) -> list[str] | None:
@@ -104,7 +119,7 @@ def load_split(
     """
     path = f"{data_path}_{split}X.npy"
     if not os.path.exists(path):
-        raise InputError(f"{path}: no such file; make token files with dataset.py, or name others with `data_path`")
+        raise InputError(f"{path}: no such file; {WHENCE}")
     X, n_px = load_array(path), hparams.n_px
     if X.ndim != 2 or X.dtype.kind not in "ui":
         raise InputError(f"{path}: tokens are integers of shape [images, pixels], this is {list(X.shape)} {X.dtype}")

@@ -201,6 +201,10 @@ def cut_checkpoint(project):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def lose_palette(project):
+    (project / "tokens_clusters.npy").unlink()
+
+
 def lose_valid(project):
     (project / "tokens_vaX.npy").unlink()
 
@@ -242,6 +246,13 @@ TRAIN_ON = ["--train", *CKPT, *DATA, "--save_dir", "{}/out"]
         (None, [*TRAIN_ON, "--bert"], 1, "--bert was given but this checkpoint is autoregressive"),
         (None, [*TRAIN_ON, "--clf"], 1, "--clf was given but this checkpoint has no model/clf/wclf"),
         (None, [*TRAIN_ON, "--model", "m"], 1, "--model m was given but the checkpoint has"),
+        (
+            None,
+            [*TRAIN, "--data_path", "{}/other"],
+            1,
+            "/other_trX.npy: no such file; make token files with dataset.py",
+        ),
+        (lose_palette, TRAIN, 1, "/tokens_clusters.npy: no palette beside the tokens; name theirs with --color_clust"),
         (lose_valid, [*TRAIN, "--eval_images", 5], 1, "--eval_images: {}/tokens_vaX.npy"),
         (other_palette, TRAIN_ON, 1, "the tokens stand for other colours than the model's; encode"),
         (other_palette, EVAL, 1, "the tokens stand for other colours than the model's; encode"),
