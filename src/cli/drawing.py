@@ -22,13 +22,18 @@ def draw(args, model, prefix, strategy):
     for name in OF_PHOTOS:
         if name in args.given and not args.image:
             raise InputError(f"`{name}`: name the photo to complete with `image`")
-    for name in AT_RANDOM if not args.temperature else ():
-        if name in args.given and (name != "seed" or args.modes <= {"sample"}):  # other modes read a seed, too
-            raise InputError(f"`{name}`: `temperature` 0 takes the likeliest colour; leave one of them out")
+    check_randomness(args)
     sampler = Sampler(model, strategy, n_batch=args.batch_size)
     clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)
     work = draw_completions if args.image else draw_samples
     return work(args, sampler, clusters, options(SamplingOptions, args), {"checkpoint": str(prefix), "seed": args.seed})
+
+
+def check_randomness(args):
+    """Raise InputError where flags that only what is drawn at random depends on stand beside temperature 0."""
+    for name in AT_RANDOM if not args.temperature else ():
+        if name in args.given and (name != "seed" or args.modes <= {"sample"}):  # other modes read a seed, too
+            raise InputError(f"`{name}`: `temperature` 0 takes the likeliest colour; leave one of them out")
 
 
 def draw_samples(args, sampler, clusters, sampling, origin):

@@ -1,15 +1,17 @@
 """run.py --fid: its flags, and from flags to the distances between two sets of images."""
 
+import math
 import re
 from pathlib import Path
 
 from src.cli import flags
+from src.cli.drawing import check_randomness
 from src.cli.models import load
 from src.cli.parser import options
 from src.cli.process import progress_bar
 from src.config import DOWNLOADS, INCEPTION_GRAPH, InputError
 
-OF_COMPARISON = {"images", "features", "save_statistics", "n_sub_batch", "seed", "json"} | flags.DEVICES
+OF_COMPARISON = {"images", "features", "save_statistics", "n_sub_batch", "seed", "json"} | flags.HOSTED
 OF_SAMPLES = {"n_samples", "temperature", "top_k", "top_p", "batch_size", "dtype"}  # beside those of the model
 LETTERS = {"tr": "train", "va": "valid", "te": "test"}
 MOST_SAMPLES = 10_000  # unless more are asked for
@@ -26,12 +28,12 @@ def add_flags(p):
 
 def check_flags(p, args):
     """End with a mistake where flags of --fid cannot be meant together."""
-    if args.images and args.modes == {"fid"}:
-        ours = OF_COMPARISON | {"fid", "color_cluster_path"}  # the latter of tokens without a palette beside them
-        for name in sorted(args.given - ours):
-            p.error(f"--{name}: is of samples, but --images names what is compared; give one of them")
     if args.fid == "":
         p.error("--fid: an empty name; give a folder, a file of tokens, a data path or statistics")
+    if args.images and args.modes == {"fid"}:
+        palette = {"color_cluster_path"} if is_tokens(args.fid) and not named_tokens(args.fid)[1].exists() else set()
+        for name in sorted(args.given - OF_COMPARISON - palette - {"fid"}):
+            p.error(f"--{name}: is of samples, but --images names what is compared; give one of them")
     if args.save_statistics and not args.save_statistics.endswith(".npz"):
         p.error(f"--save_statistics {args.save_statistics}: must end in .npz, by which --fid knows it")
     if args.save_statistics and args.fid and args.fid.endswith(".npz"):
@@ -62,33 +64,51 @@ def folder_set(folder):
     return picture_set(paths, folder, "newest drawing" if drawn else "all images")
 
 
+def is_tokens(name):
+    """Whether --fid names a file of tokens or a data path, by its name: neither statistics nor a folder."""
+    return not (name.endswith(".npz") or Path(name).is_dir())
+
+
+def named_tokens(name):
+    """The file of tokens that a name of --fid stands for, where its palette lies, and which split it is."""
+    path = name if name.endswith(".npy") else f"{name}_teX.npy"
+    match = re.fullmatch(r"(.*)_(tr|va|te)X\.npy", path, re.DOTALL)
+    prefix, split = (match[1], LETTERS[match[2]]) if match else (path.removesuffix(".npy"), "all images")
+    return path, Path(f"{prefix}_clusters.npy"), split
+
+
 def real_set(args):
     """What --fid names, unless that is statistics: a folder, a file of tokens, or a data set's test split."""
     from src.data.palettes import load_clusters
     from src.measuring.statistics import token_set
 
-    if Path(args.fid).is_dir():
+    if not is_tokens(args.fid):
         return folder_set(args.fid)
-    path = args.fid if args.fid.endswith(".npy") else f"{args.fid}_teX.npy"
-    match = re.fullmatch(r"(.*)_(tr|va|te)X\.npy", path, re.DOTALL)
-    args.data_path = args.data_path or (match and match[1])  # by which a model of that size is found
-    beside = f"{match[1] if match else path.removesuffix('.npy')}_clusters.npy"
-    palette = beside if Path(beside).exists() else args.color_cluster_path
+    path, beside, split = named_tokens(args.fid)
+    palette = beside if beside.exists() else args.color_cluster_path
     if not Path(path).exists():
         raise InputError(f"{path}: no such file; `fid` takes a folder, a file of tokens, a data path or statistics")
     if palette is None:
         raise InputError(f"{beside}: no palette beside the tokens; name theirs with `color_cluster_path`")
-    return token_set(path, load_clusters(palette), LETTERS[match[2]] if match else "all images")
+    return token_set(path, load_clusters(palette), split)
 
 
-def sample_set(args, strategy, n):
-    """So many fresh samples of the model that the flags name."""
+def pixels_of(real, kept):
+    """How many pixels each real image has."""
+    if kept:
+        return math.prod(map(int, kept.about["size"].split("x")))
+    return math.prod(next(real.images()).shape[:2])
+
+
+def sample_set(args, strategy, n, positions):
+    """So many fresh samples of the model that the flags name, else of a bundled one that draws so many positions."""
     from src.drawing.sampling import Sampler, SamplingOptions
     from src.measuring.statistics import ImageSet
     from src.utils import color_dequantize
 
     with strategy.scope():
-        model, prefix = load(args)
+        model, prefix = load(args, positions)
+    check_randomness(args)
     clusters, sampling = flags.load_palette(args, prefix, model.hparams.n_vocab), options(SamplingOptions, args)
     size = min(args.batch_size, n)
     sampler = Sampler(model, strategy, n_batch=size)
@@ -112,13 +132,14 @@ def measure(args, strategy):
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
         network = find_network(args)
-    extractor = Extractor(network, strategy, args.n_sub_batch * replicas)
     kept = load_statistics(args.fid) if args.fid.endswith(".npz") else None
     if kept:
         kept.check_network(network, args.fid)
     real = None if kept else real_set(args)
     n = args.n_samples if "n_samples" in args.given else min(MOST_SAMPLES, kept.moments.n if kept else real.n)
-    images = folder_set(args.images) if args.images else sample_set(args, strategy, n)
+    images = folder_set(args.images) if args.images else sample_set(args, strategy, n, pixels_of(real, kept))
+    most = max(images.n, 0 if kept else real.n)
+    extractor = Extractor(network, strategy, min(args.n_sub_batch, -(-most // replicas)) * replicas)
     if not args.images and "n_samples" not in args.given:
         print(f"samples: {n}, as many as real images, and {MOST_SAMPLES} at most", flush=True)
     kept = kept or take_statistics(real, extractor, progress_bar("real", "image"))

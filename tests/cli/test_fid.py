@@ -91,6 +91,18 @@ def test_the_bundled_model_of_the_tokens_size_is_drawn_from(place, capsys, monke
     assert "pretrained/igpt-fashion-mnist/model.ckpt" in capsys.readouterr().out
 
 
+def test_the_bundled_model_of_the_pictures_size_is_drawn_from(place, capsys, monkeypatch):
+    monkeypatch.setattr(flags, "DOWNLOADS", place / "none")
+    for name, more in (place / "real", ["--save_statistics", place / "kept.npz"]), (place / "kept.npz", []):
+        main("--fid", name, "--n_samples", 2, "--top_k", 1, *more)
+        assert "pretrained/igpt-fashion-mnist/model.ckpt" in capsys.readouterr().out
+
+
+def test_no_more_images_on_a_device_than_there_are(place, capsys):
+    main("--fid", place / "real", "--images", place / "real", "--n_sub_batch", 10**9)
+    assert "FID 0.0000: 20 against 20 images" in capsys.readouterr().out.replace("FID -0", "FID 0")
+
+
 def test_a_set_is_at_no_distance_from_itself(place, capsys):
     main("--fid", place / "real", "--images", place / "real", "--json", place / "f.json")
     assert 0 <= json.loads((place / "f.json").read_text())["frechet"] < 1e-3
@@ -223,6 +235,19 @@ MISTAKES = [
     (None, ["--fid", "{}/real", "--images", "{}/real", "--n_samples", "9"], 2, "--n_samples: is of samples"),
     (None, ["--fid", "{}/real", "--images", "{}/real", "--ckpt_path", "x"], 2, "--ckpt_path: is of samples"),
     (None, ["--fid", "{}/real", "--images", "{}/real", "--n_px", "4"], 2, "--n_px: is of samples"),
+    (None, ["--fid", "{}/real", "--images", "{}/real", "--color_cluster_path", "x"], 2, "--color_cluster_path: is of"),
+    (
+        None,
+        ["--fid", "{}/tokens", "--images", "{}/real", "--color_cluster_path", "x"],
+        2,
+        "--color_cluster_path: is of",
+    ),
+    (
+        None,
+        ["--fid", "{}/real", "--ckpt_path", "{}/tiny", "--temperature", "0", "--top_p", "0.5"],
+        1,
+        "--top_p: --temp",
+    ),
     (None, ["--fid", "{}/real", "--save_statistics", "{}/kept"], 2, "must end in .npz"),
     (None, ["--fid", "{}/a.npz", "--save_statistics", "{}/b.npz"], 2, "names statistics already"),
     (None, ["--fid", ""], 2, "--fid: an empty name"),
