@@ -10,9 +10,9 @@ from src.config import SAVE_DIR
 
 DATA = {"triples", "patch", "noise", "seed"}
 READS = {  # mode to the flags that it reads
-    "upscale": prompting.PROMPTS | {"weights", "save_dir"},
+    "upscale": prompting.PROMPTS | {"weights", "save_dir"} | cluster.FLAGS,
     "train": superres.RECIPE | HOSTED | DATA | {"text", "weights", "skip", "maps", "save_dir", "dtype"},
-    "eval": {"text", "weights", "seed", "json"},
+    "eval": {"text", "weights", "seed", "json"} | cluster.FLAGS,
 }
 NOISE = Number(float, 0, 1, "no picture is left in more")
 SKIPS = "none", "first", "sixth", "attention"

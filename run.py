@@ -19,7 +19,7 @@ READS = {
     "predict": probing.PREDICTS,
     "sample": MODEL | flags.SAMPLING | flags.HOSTED | {"seed", "dtype"},
     "fid": MODEL | fid.OF_COMPARISON | fid.OF_SAMPLES,
-    "export_hf": MODEL,
+    "export_hf": MODEL | cluster.FLAGS,
 }
 ON_TOKENS = {"train", "finetune", "eval", "probe"}  # modes that read --data_path
 

@@ -37,7 +37,6 @@ def check_flags(p, args):
         p.error("--host_index: say which host of --hosts this is, from 0")
     if args.host_index is not None and not listed:
         p.error("--host_index: is a place in the list that --hosts gives; give it, too")
-
     if args.hosts == "none" and "host_wait" in args.given:
         p.error("--host_wait: --hosts none waits for nobody; leave one of them out")
 
@@ -123,11 +122,13 @@ def join(args, alone=()):
     """
     found = find(args)
     if found is None:
+        if "host_wait" in args.given:
+            raise InputError("`host_wait`: no other host is named, by `hosts`, TF_CONFIG or Slurm; leave it out")
         return
     addresses, index, source = found
     named = f"{source}: names {len(addresses)} hosts"
     for mode in sorted(args.modes.intersection(alone)):
-        raise InputError(f"{named}, but --{mode} runs on one; start it there alone")
+        raise InputError(f"{named}, but --{mode} runs on one; start it there alone, with --hosts none")
     if len(args.modes) > 1:
         raise InputError(f"{named}, and {' and '.join(f'--{m}' for m in sorted(args.modes))}; give a command for each")
     import_tensorflow()  # before a host can be lost, for it hides the standard error

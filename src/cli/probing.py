@@ -10,7 +10,7 @@ from src.cli.process import progress_bar
 from src.config import InputError
 
 FLAGS = {"layers", "labels_per_class", "masks"}
-PREDICTS = flags.CHECKPOINT | flags.DEVICES | {"save_dir", "crop", "pad", "n_sub_batch", "json"}
+PREDICTS = flags.CHECKPOINT | flags.HOSTED | {"save_dir", "crop", "pad", "n_sub_batch", "json"}
 LABELS = 10**6, "few labels are what it is about"
 CONCAT = "concat"
 SHOWN = 3  # classes of an image

@@ -11,10 +11,10 @@ from src.memory import check_fits
 DATA = {"valid", "degradation", "color_cluster_path", "n_px", "squares", "least", "patch", "augment", "seed"}
 RECIPE = {"optimizer", "lr", "epochs", "steps", "n_batch", "patience"}
 READS = {  # mode to the flags that it reads in both commands
-    "upscale": {"scale", "weights", "degradation", "save_dir"},
+    "upscale": {"scale", "weights", "degradation", "save_dir"} | cluster.FLAGS,
     "train": {"scale", "weights", "save_dir"} | DATA | RECIPE | HOSTED,
-    "eval": {"scale", "weights", "degradation", "color_cluster_path", "n_px", "json"},
-    "export": {"scale", "weights", "degradation"},
+    "eval": {"scale", "weights", "degradation", "color_cluster_path", "n_px", "json"} | cluster.FLAGS,
+    "export": {"scale", "weights", "degradation"} | cluster.FLAGS,
 }
 
 

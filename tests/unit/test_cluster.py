@@ -242,15 +242,9 @@ USAGE = {
     "index below": (run, ["--train", *LISTED[:3], "-1"], "--host_index: must be at least 0, not -1"),
     "no time": (run, ["--train", *LISTED, "--host_wait", "0"], "--host_wait: must be at least 0.1, not 0"),
     "all time": (run, ["--train", *LISTED, "--host_wait", "1e9"], "--host_wait: must be at most 604,800, not 1e9: a"),
-    "prediction": (run, ["--predict", "x", *LISTED], "--host_index: --predict does not read it; it belongs to --train"),
     "sample.py": (sample, LISTED[:2], "--host_index: say which host of --hosts this is, from 0"),
     "espcn.py": (espcn, ["--train", "x", *LISTED[:2]], "--host_index: say which host of --hosts this is, from 0"),
     "srgan.py": (srgan, ["--train", "x", *LISTED[2:]], "--host_index: is a place in the list that --hosts gives"),
-    "upscaling": (
-        espcn,
-        ["--upscale", "x", *LISTED],
-        "--host_index: --upscale does not read it; it belongs to --train",
-    ),
 }
 
 
@@ -279,6 +273,11 @@ EARLY = {
     "distance": (run, ["--fid", "x"], f"{NAMED}, but --fid runs on one; start it there alone"),
     "export": (run, ["--export_hf", "x"], f"{NAMED}, but --export_hf runs on one; start it there alone"),
     "one of two": (run, ["--train", "--export_hf", "x"], f"{NAMED}, but --export_hf runs on one; start it there alone"),
+    "listed": (
+        run,
+        ["--predict", "x", *LISTED],
+        "--hosts: names 2 hosts, but --predict runs on one; start it there alone",
+    ),
     "upscaling": (espcn, ["--upscale", "x"], f"{NAMED}, but --upscale runs on one; start it there alone"),
     "scores": (srgan, ["--eval", "x"], f"{NAMED}, but --eval runs on one; start it there alone"),
 }
@@ -292,6 +291,18 @@ def test_what_several_hosts_cannot_do_is_said_before_they_meet(environment, caps
     code, err = run_here(command.main, given, capsys)
     assert code == 1 and message in err and len(err.splitlines()) == 1, err
     assert list(tmp_path.iterdir()) == [], "something was made"
+
+
+@pytest.mark.parametrize("command, mode", [(run, "--predict"), (run, "--fid"), (espcn, "--upscale"), (srgan, "--eval")])
+def test_what_runs_on_one_host_runs_beside_others_when_told_so(environment, command, mode):
+    environment({"TF_CONFIG": TWO})
+    assert cluster.find(command.parse([mode, "x", "--hosts", "none"])) is None
+
+
+def test_waiting_for_hosts_that_nobody_names_is_a_mistake(environment, capsys, tmp_path):
+    environment({})
+    code, err = run_here(run.main, ["--train", "--host_wait", "9", "--save_dir", tmp_path / "out"], capsys)
+    assert code == 1 and "--host_wait: no other host is named" in err and len(err.splitlines()) == 1, err
 
 
 def test_one_host_alone_joins_nobody(monkeypatch):
