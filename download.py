@@ -165,7 +165,7 @@ def main(argv=None):
     if args.model:
         place = fetch_model(args, folder)
         named = f" --ckpt_path {shlex.quote(str(place))}" if "download_dir" in args.given else ""
-        print(f"{place}: complete; python run.py --sample{named} uses it")
+        print(f"{place}: complete; python run.py --{'eval' if args.bert else 'sample'}{named} uses it")
     if args.clusters:
         with locked(lock_of(folder / "clusters")):
             fetch([addresses.palette(folder, base_address(args.base_url, BUCKET))], args)
