@@ -24,14 +24,14 @@ from src.drawing.sampling import Sampler  # noqa: E402
 from src.weights.checkpoint import load_model  # noqa: E402
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ckpt_path", default=str(BUNDLED))
     p.add_argument("--n_images", type=int, default=2000)
     p.add_argument("--batches", type=int, nargs="+", default=[32, 1, 2, 3, 5, 8, 16, 40])
     p.add_argument("--given", type=int, help="positions that are not drawn again; default: three quarters")
     p.add_argument("--json", help="write the figures here")
-    args = p.parse_args()
+    args = p.parse_args(argv)
 
     model = load_model(args.ckpt_path)
     given = model.hparams.n_positions * 3 // 4 if args.given is None else args.given

@@ -30,7 +30,7 @@ from src.superres.bundled import find_network  # noqa: E402
 from src.superres.upscaler import Upscaler  # noqa: E402
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ckpt_path", default=str(BUNDLED_GREY))
     p.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
@@ -41,7 +41,7 @@ def main():
     p.add_argument("--sheet", metavar="FILE.png", help="show the first ten: true image, what was given, completions")
     p.add_argument("--upscale", choices=["espcn", "srresnet", "srgan"], help="enlarge them four times in the sheet")
     p.add_argument("--json", help="write the figures here")
-    args = p.parse_args()
+    args = p.parse_args(argv)
     if args.upscale and not args.sheet:
         p.error("--upscale is for the images of --sheet FILE.png")
 

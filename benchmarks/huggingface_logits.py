@@ -26,12 +26,12 @@ from src.weights import huggingface  # noqa: E402
 from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside  # noqa: E402
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ckpt_path", default=str(BUNDLED_GREY))
     p.add_argument("--tokens", default=str(ROOT / "tests" / "data" / "fashion_mnist_teX.npy"))
     p.add_argument("--n", type=int, default=4)
-    args = p.parse_args()
+    args = p.parse_args(argv)
     prefix = checkpoint_prefix(args.ckpt_path)
     model, X = load_model(prefix), np.load(args.tokens)[: args.n].astype(np.int32)
     with tempfile.TemporaryDirectory() as folder:

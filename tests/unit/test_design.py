@@ -164,6 +164,14 @@ def test_no_script_imports_a_script(path):
     assert not set(imported(path)) & {p.stem for p in SCRIPTS}
 
 
+@pytest.mark.parametrize("path", python_files("", "benchmarks"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_run_takes_the_command_line(path):
+    """`run(main)` hands it on, and nothing but a run would notice a main that takes none."""
+    text = path.read_text()
+    taken = [n.args.args for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == "main"]
+    assert "    run(main)" not in text or (len(taken) == 1 and len(taken[0]) == 1)
+
+
 @pytest.mark.parametrize("path", LIBRARY + SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_functions_fit_on_a_screen(path):
     for node in ast.walk(ast.parse(path.read_text())):
