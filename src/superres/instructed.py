@@ -159,8 +159,9 @@ def split(paths: Sequence[Path]) -> tuple[list[Triple], list[Triple]]:
         if beside.exists():
             valid |= dict.fromkeys(read_triples(beside))
         else:
-            valid |= dict.fromkeys(t for t in triples if number(t.image) % HELD_OUT == 0)
-            triples = [t for t in triples if number(t.image) % HELD_OUT]
+            held = {t.image for t in triples if number(t.image) % HELD_OUT == 0}
+            valid |= dict.fromkeys(t for t in triples if t.image in held)
+            triples = [t for t in triples if not held & {t.image, t.edited}]
         train += triples
     if not train or not valid:
         raise InputError(f"{paths[0]}: too few images to train and to validate on; make more triples")

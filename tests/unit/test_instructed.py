@@ -146,6 +146,16 @@ def test_which_files_and_what_is_held_out(tmp_path):
     assert [t.edited.name for t in moved] == [t.edited.name for t in valid]
 
 
+def test_no_image_that_validates_is_learnt_from_as_an_edit(tmp_path):
+    path = make_triples(tmp_path, images=60)
+    there = [json.loads(line) for line in path.read_text().splitlines()]
+    back = [line | {"image": line["edited"], "edited": line["image"]} for line in there]
+    path.write_text("".join(json.dumps(line) + "\n" for line in there + back))
+    train, valid = split([path])
+    assert len(valid) > 4 and len(train) > 180
+    assert not {t.image for t in valid} & {image for t in train for image in (t.image, t.edited)}
+
+
 def test_mistakes(tmp_path):
     net = Prompted(**TINY)
 
