@@ -13,7 +13,14 @@ from src.data.palettes import load_clusters
 from src.drawing.sampling import Sampler
 from src.files import unique
 from src.weights import huggingface
-from src.weights.checkpoint import checkpoint_prefix, default_checkpoint, load_model, open_checkpoint, palette_beside
+from src.weights.checkpoint import (
+    candidates,
+    checkpoint_prefix,
+    default_checkpoint,
+    load_model,
+    open_checkpoint,
+    palette_beside,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +52,7 @@ class Loaded:
 
 def checkpoints(downloads: str | Path) -> list[str]:
     """Checkpoints below a folder, the newest of each folder of the release's format, and Hugging Face's folders."""
-    folders = {path.parent for path in Path(downloads).rglob("*.index") if path.name[0] != "."}
-    folders |= {path.parent for path in Path(downloads).rglob(huggingface.CONFIG)}
-    return [checkpoint_prefix(folder) for folder in sorted(folders)]
+    return [checkpoint_prefix(folder) for folder in sorted({path.parent for path in candidates(downloads)})]
 
 
 def looked_at(prefix: str) -> Entry:

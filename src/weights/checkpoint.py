@@ -56,11 +56,16 @@ def newest(paths):
     return max((p for p in paths if p.name[0] != "."), key=lambda p: p.stat().st_mtime, default=None)
 
 
+def candidates(folder: str | Path) -> list[Path]:
+    """The indices and configurations of checkpoints below a folder; not a stopped run's state, nor another network."""
+    ours = (path for path in Path(folder).rglob("*.index") if path.name[0] != "." and path.parent.name != STATE)
+    theirs = (path for path in Path(folder).rglob(huggingface.CONFIG) if huggingface.is_image_gpt(path.parent))
+    return [*ours, *theirs]
+
+
 def default_checkpoint(downloads: str | Path, positions: int | None = None) -> str:
     """The newest checkpoint anywhere below `downloads`, else the bundled one that takes images of so many pixels."""
-    ours = (path for path in Path(downloads).rglob("*.index") if path.parent.name != STATE)
-    theirs = (path for path in Path(downloads).rglob(huggingface.CONFIG) if huggingface.is_image_gpt(path.parent))
-    found = newest([*ours, *theirs])
+    found = newest(candidates(downloads))
     if found and found.name == huggingface.CONFIG:
         found = found.parent
     return checkpoint_prefix(found or (BUNDLED_GREY if positions == GREY_POSITIONS else BUNDLED))

@@ -43,8 +43,11 @@ def is_folder(path: str | Path) -> bool:
 
 
 def is_image_gpt(folder: str | Path) -> bool:
-    """Whether such a folder's model is an Image GPT; InputError where its configuration is damaged."""
-    return read_json(Path(folder) / CONFIG, dict).get("model_type") == "imagegpt"
+    """Whether such a folder's model is an Image GPT, as far as its configuration can be read."""
+    try:
+        return read_json(Path(folder) / CONFIG, dict).get("model_type") == "imagegpt"
+    except InputError:
+        return False
 
 
 def read_hparams(folder: str | Path) -> HParams:

@@ -116,6 +116,9 @@ def test_a_look_inside(server, picture):
 def test_models_that_are_there_and_those_that_are_not(downloads, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.ckpt-1.index").write_bytes(b"no index")
+    (tmp_path / "broken" / "config.json").write_text("[]")
+    (tmp_path / "mine" / "state").mkdir(parents=True)
+    (tmp_path / "mine" / "state" / "ckpt-5.index").write_bytes(b"a stopped run's")
     shutil.copytree(DATA / "bert", tmp_path / "bert")
     np.save(
         tmp_path / "bert" / "clusters.npy",
@@ -124,7 +127,7 @@ def test_models_that_are_there_and_those_that_are_not(downloads, tmp_path):
     found = models.listing(models.Models(tmp_path, str(downloads / "small")))
     shown = {entry["name"]: entry for entry in found}
     assert found[0] == {"name": "small", "n_px": 8, "n_vocab": 16, "n_layer": 2}
-    assert {"igpt-emoji", "igpt-fashion-mnist", "broken", "bert"} <= set(shown)
+    assert {"igpt-emoji", "igpt-fashion-mnist", "broken", "bert"} <= set(shown) and "state" not in shown
     assert "BERT" in shown["bert"]["fault"] and str(tmp_path) not in shown["broken"]["fault"]
     assert [entry["missing"] for entry in found if "missing" in entry] == ["s", "m", "l"]
 
