@@ -9,7 +9,9 @@ export class Chooser extends EventTarget {
   constructor(root) {
     super();
     Object.assign(this, {root, file: null, crop: null, view: $(root, ".view")});
-    $(root, "input[type=file]").addEventListener("change", event => this.take(event.target.files[0]));
+    const input = $(root, "input[type=file]");
+    input.addEventListener("click", () => input.value = ""); // so that the same file, too, is a change
+    input.addEventListener("change", () => this.take(input.files[0]));
     const drop = $(root, ".drop");
     for (const kind of ["dragover", "dragleave", "drop"])
       drop.addEventListener(kind, event => {
