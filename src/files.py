@@ -22,6 +22,7 @@ try:
 except ImportError:  # Windows: nobody is kept out
     fcntl = None
 
+NAME_BYTES = 160  # of a picture's name in those of files made of it; a file system allows 255 in all
 DAY = 24 * 3600  # seconds
 JSON_BYTES = 1 << 24  # at most in a JSON file: no configuration, index of shards or list of classes comes near it
 
@@ -263,6 +264,11 @@ def named_once(pairs):
 
 def refuse_constant(name):
     raise ValueError(f"{name} is not a number")
+
+
+def short_name(path: str | Path) -> str:
+    """The name of a picture's file without its ending, cut where names made of it would become too long."""
+    return os.fsencode(Path(path).stem)[:NAME_BYTES].decode("utf-8", "ignore") or "photo"
 
 
 def unique(names: list[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from src.data.sheets import enlarged, sheet
 from src.drawing.animation import AnimationOptions, concealed, grown
 from src.drawing.samples import SHOWN, Part, picture_paths, shown_paths, tile_scale, write_animation, write_picture
 from src.drawing.sampling import Sampler, SamplingOptions
-from src.files import unique
+from src.files import short_name, unique
 from src.utils import color_dequantize, pixel_tokens
-
-NAME_BYTES = 160  # of a photograph's name in those of its completions; a file system allows 255 in all
 
 Places = tuple[list[Path], Path]  # of the completions of one photograph, and of their sheet
 
@@ -85,11 +82,6 @@ class Photos:
             originals.append(square(photo, n_px * tile_scale(n_px), pad=options.pad))
         tokens = pixel_tokens(np.stack(small), clusters)
         return cls(unique([short_name(path) for path in paths]), np.stack(originals), tokens, clusters)
-
-
-def short_name(path: str | Path) -> str:
-    """The name of a file without its ending, cut where names made of it would become too long."""
-    return os.fsencode(Path(path).stem)[:NAME_BYTES].decode("utf-8", "ignore") or "photo"
 
 
 def complete(

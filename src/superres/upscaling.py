@@ -14,7 +14,7 @@ from src.config import InputError
 from src.data.images import write_png
 from src.data.pictures import Picture
 from src.data.sheets import write_sheet
-from src.files import unique, unused
+from src.files import short_name, unique, unused
 from src.superres.bundled import FILES, bundled_file, find_network
 from src.superres.enlarging import Choice, Enlarged, enlarge_files
 from src.superres.prompts import Editor, Prompts
@@ -83,7 +83,7 @@ def upscale_paths(
     """
     report, times = report or (lambda line: None), max(1, len(options.prompts.prompts))
     paths, others = list(dict.fromkeys(paths)), compared(network_name, options)
-    names = dict(zip(paths, unique([Path(path).stem for path in paths])))
+    names = dict(zip(paths, unique([short_name(path) for path in paths])))
     written, rows, captions, skipped = {}, {}, [], []
     place = places(options.save_dir, paths)
 

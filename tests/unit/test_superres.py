@@ -221,6 +221,14 @@ def test_an_output_takes_no_inputs_place(tmp_path):
     assert [path.name for path in done.paths] == names and done.sheet.name == "espcn-2.png"
 
 
+def test_the_longest_names_can_be_written(tmp_path):
+    long = tmp_path / f"{'写' * 83}.png"  # 253 bytes of 255
+    for path in (long, tmp_path / "photo.png"):
+        Image.fromarray(photo(8, 8)).save(path)
+    done = upscale_paths([long, tmp_path / "photo.png"], "espcn", UpscaleOptions(tmp_path))
+    assert [path.name for path in done.paths] == [f"{'写' * 53}_espcn_x4.png", "photo_espcn_x4.png"]
+
+
 def test_a_grey_photograph_is_none_in_a_palette(tmp_path):
     """All of 8 bits have few enough colours for the palette of a model of colours."""
     grey = np.tile(np.arange(200, dtype=np.uint8), [20, 1])
