@@ -74,7 +74,8 @@ def evaluate(args):
     names = {name: None for figures in found.values() for name in figures}
     print(f"{'edit':32} " + " ".join(f"{name:>12}" for name in names))
     for kind, figures in found.items():
-        print(f"{kind[:32]:32} " + " ".join(f"{figures[name]:12.4g}" for name in names))
+        shown = (str(value) if isinstance(value, int) else f"{value:.4g}" for value in (figures[n] for n in names))
+        print(f"{kind[:32]:32} " + " ".join(f"{value:>12}" for value in shown))
     if args.json:
         write_json(args.json, {"protocol": PROTOCOL} | found)
     return 0

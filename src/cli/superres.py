@@ -61,7 +61,7 @@ def add_training_flags(p):
 def add_recipe_flags(group):
     """The flags RECIPE, those of `PixelRecipe`."""
     group.add_argument("--optimizer", choices=["soap", "adam"], default="soap", help="soap learns far faster on pixels")
-    group.add_argument("--lr", type=rate, default=0.003, help="learning rate, on a cosine to zero")
+    group.add_argument("--lr", type=rate, default=0.003, help="learning rate; on pixels on a cosine to zero")
     group.add_argument("--epochs", type=positive, default=80, help="of --steps updates each")
     group.add_argument("--steps", type=positive, default=256, help="updates in an epoch")
     group.add_argument("--patience", type=positive, default=30, help="epochs without a better validation PSNR")

@@ -248,7 +248,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def welcome(self) -> bool:
         """Whether a request comes from the page itself, and from somebody who may see it; else it is refused.
 
-        A page of another site can make a browser send requests here: they name its origin, or its host.
+        A page of another site can make a browser send requests here: they name its origin, or its host,
+        which can be told from the page's own only where that is this machine.
         """
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         address, theirs = split(f"//{host}"), split(origin or "")
