@@ -10,7 +10,7 @@ from src.data.arrays import load_array
 from src.data.images import read_image
 from src.data.palettes import SAME, check_palette, load_clusters
 from src.data.tokens import load_split
-from src.drawing.samples import LIST, newest_samples
+from src.drawing.samples import has_drawing, newest_samples
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.utils import pixel_tokens
 from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
@@ -57,8 +57,7 @@ def samples(args, hparams, clusters):
 
 def read_samples(folder, n_px, clusters):
     """The newest drawing in a folder, else all sample_*.png in it, as tokens of the nearest colours."""
-    drawn = (Path(folder) / LIST).exists()
-    paths = newest_samples(folder) if drawn else sorted(Path(folder).glob("sample_*.png"))
+    paths = newest_samples(folder) if has_drawing(folder) else sorted(Path(folder).glob("sample_*.png"))
     if not paths:
         raise InputError(f"{folder}: no sample_*.png there; draw some with run.py --sample")
     images = [read_image(path) for path in paths]

@@ -31,8 +31,8 @@ def check_flags(p, args):
     if args.fid == "":
         p.error("--fid: an empty name; give a folder, a file of tokens, a data path or statistics")
     if args.images and args.modes == {"fid"}:
-        palette = {"color_cluster_path"} if is_tokens(args.fid) and not named_tokens(args.fid)[1].exists() else set()
-        for name in sorted(args.given - OF_COMPARISON - palette - {"fid"}):
+        ours = OF_COMPARISON | {"fid"} | ({"color_cluster_path"} if lacks_palette(args.fid) else set())
+        for name in sorted(args.given - ours):
             p.error(f"--{name}: is of samples, but --images names what is compared; give one of them")
     if args.save_statistics and not args.save_statistics.endswith(".npz"):
         p.error(f"--save_statistics {args.save_statistics}: must end in .npz, by which --fid knows it")
@@ -56,10 +56,10 @@ def find_network(args):
 def folder_set(folder):
     """The images in a folder: those of the newest drawing where it is one's, without their sheet, else all."""
     from src.data.images import image_files
-    from src.drawing.samples import LIST, newest_samples
+    from src.drawing.samples import has_drawing, newest_samples
     from src.measuring.statistics import picture_set
 
-    drawn = (Path(folder) / LIST).exists()
+    drawn = has_drawing(folder)
     paths = newest_samples(folder) if drawn else image_files(folder)
     return picture_set(paths, folder, "newest drawing" if drawn else "all images")
 
@@ -70,26 +70,33 @@ def is_tokens(name):
 
 
 def named_tokens(name):
-    """The file of tokens that a name of --fid stands for, where its palette lies, and which split it is."""
+    """The file of tokens that a name of --fid stands for, its name without split and ending, and which split it is."""
     path = name if name.endswith(".npy") else f"{name}_teX.npy"
     match = re.fullmatch(r"(.*)_(tr|va|te)X\.npy", path, re.DOTALL)
     prefix, split = (match[1], LETTERS[match[2]]) if match else (path.removesuffix(".npy"), "all images")
-    return path, Path(f"{prefix}_clusters.npy"), split
+    return path, prefix, split
+
+
+def lacks_palette(name):
+    """Whether --fid names tokens that no palette lies beside."""
+    from src.data.tokens import palette_place
+
+    return is_tokens(name) and not palette_place(named_tokens(name)[1]).exists()
 
 
 def real_set(args):
     """What --fid names, unless that is statistics: a folder, a file of tokens, or a data set's test split."""
     from src.data.palettes import load_clusters
+    from src.data.tokens import palette_of_tokens
     from src.measuring.statistics import token_set
 
     if not is_tokens(args.fid):
         return folder_set(args.fid)
-    path, beside, split = named_tokens(args.fid)
-    palette = beside if beside.exists() else args.color_cluster_path
+    path, prefix, split = named_tokens(args.fid)
     if not Path(path).exists():
         raise InputError(f"{path}: no such file; `fid` takes a folder, a file of tokens, a data path or statistics")
-    if palette is None:
-        raise InputError(f"{beside}: no palette beside the tokens; name theirs with `color_cluster_path`")
+    given = args.color_cluster_path if lacks_palette(args.fid) else None  # else that is the model's alone
+    palette = given or palette_of_tokens(prefix)
     return token_set(path, load_clusters(palette), split)
 
 

@@ -105,12 +105,13 @@ def agree_on_tokens(splits):
 def planned(args):
     """What the flags ask --train for: HParams, palette, and the checkpoint to start from or None."""
     from src.data.palettes import load_clusters
-    from src.data.tokens import palette_of_tokens
+    from src.data.tokens import check_there, palette_of_tokens
     from src.weights import checkpoint
 
     if not args.ckpt_path:
         if args.clf:
             raise InputError("`clf`: pre-training makes no classifier; leave it out, or name a checkpoint that has one")
+        check_there(args.data_path)
         palette = args.color_cluster_path or palette_of_tokens(args.data_path)
         hparams = new_hparams(args, len(load_clusters(palette)))
         check_masks(args, hparams)

@@ -58,18 +58,23 @@ def positions_of(data_path: str | Path) -> int | None:
         return load_array(f"{data_path}_{split}X.npy").shape[-1]
 
 
-def palette_of_tokens(data_path: str | Path) -> Path:
-    """The palette of a data set.
+def palette_place(prefix: str | Path) -> Path:
+    """Where the palette of a data set lies, or of a single file of tokens named PREFIX.npy."""
+    return Path(f"{prefix}_clusters.npy")
 
-    Raises:
-        InputError: there are no such token files, or it does not lie beside them.
-    """
-    path = Path(f"{data_path}_clusters.npy")
-    if not path.exists() and not splits_of(data_path):
-        raise InputError(f"{data_path}_trX.npy: no such file; {WHENCE}")
+
+def palette_of_tokens(prefix: str | Path) -> Path:
+    """The same; InputError where there is none."""
+    path = palette_place(prefix)
     if not path.exists():
         raise InputError(f"{path}: no palette beside the tokens; name theirs with `color_cluster_path`")
     return path
+
+
+def check_there(data_path: str | Path):
+    """Raise InputError where a data set has no token files at all."""
+    if not splits_of(data_path):
+        raise InputError(f"{data_path}_trX.npy: no such file; {WHENCE}")
 
 
 def class_names(data_path: str | Path) -> list[str] | None:

@@ -125,6 +125,11 @@ def write_file(path: str | Path, write: Callable[[BinaryIO], Any], part: Part):
         os.fsync(f.fileno())
 
 
+def has_drawing(folder: str | Path) -> bool:
+    """Whether run.py or sample.py has drawn to a folder, so that `newest_samples` knows what."""
+    return Path(folder, LIST).exists()
+
+
 def newest_samples(folder: str | Path) -> list[Path]:
     """The pictures that the newest drawing in a folder wrote, in order; those of earlier ones may lie beside them.
 
@@ -132,7 +137,7 @@ def newest_samples(folder: str | Path) -> list[Path]:
         InputError: nothing has been drawn there, or a picture is gone.
     """
     folder = Path(folder)
-    if not (folder / LIST).exists():
+    if not has_drawing(folder):
         raise InputError(f"{folder}: no {LIST} there; draw some images with run.py, or name images")
     listed = read_json(folder / LIST, dict)
     check(listed, {"files": FILES}, folder / LIST)
