@@ -98,12 +98,16 @@ class PixelTask(Task):
         *inputs, high = batch
         with tf.GradientTape() as tape:
             made = self.net(inputs if len(inputs) > 1 else inputs[0], training=True)
-            errors = squared_distance(inner(made, high), high)
+            errors = self.errors(inputs[0], inner(made, high), high)
             loss = tf.reduce_sum(errors) / self.recipe.n_batch  # the optimizer sums gradients over replicas
             aim = self.optimizer.scale_loss(loss)
         variables = self.net.trainable_variables
         self.optimizer.apply(tape.gradient(aim, variables), variables)
         return {"loss": loss}
+
+    def errors(self, low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+        """What is lowered of each example of a batch: [b]."""
+        return squared_distance(made, high)
 
     def validate(self) -> Figures:
         return {"psnr": mean_psnr(self.upscaler, self.data)}

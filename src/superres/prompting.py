@@ -8,6 +8,7 @@ import tensorflow as tf
 from src import hosts
 from src.measuring.metrics import bounded_psnr
 from src.superres.instructed import Example, InstructedOptions, load_instructed
+from src.superres.perceptual import squared_distance
 from src.superres.photographs import TrainingData
 from src.superres.pixel import PixelRecipe, PixelTask
 from src.superres.prompted import Prompted
@@ -15,13 +16,21 @@ from src.superres.stages import Session, Trained, find_run, learn, plotted, star
 from src.text.encoder import TextEncoder
 from src.training.loop import Figures
 
+FAINTEST = 1e-3  # the mean squared error that enlarging alone makes: smaller edits weigh no more
+
 
 class PromptTask(PixelTask):
-    """`PixelTask` for examples with prompts."""
+    """`PixelTask` for examples with prompts, whose errors are relative to what they ask for.
+
+    Otherwise inverting a photograph would count a hundred times as much as the skin tone of a hand.
+    """
 
     def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path):
         super().__init__(net, data, recipe, path)
         self.predict = tf.function(lambda *inputs: net(inputs), autograph=False)
+
+    def errors(self, low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+        return squared_distance(made, high) / (edit_size(low, high) + FAINTEST)
 
     def validate(self) -> Figures:
         return {"psnr": float(np.mean(hosts.current().divided(self.data.valid, self.scored)))}
@@ -30,6 +39,12 @@ class PromptTask(PixelTask):
         """PSNR in dB, of red, green and blue, of what the network makes of an example."""
         *inputs, high = example
         return psnr_of(self.predict(*(x[None] for x in inputs))[0].numpy(), high)
+
+
+def edit_size(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """How far an edited image [b, n h, n w, 3] is from the unedited one [b, h, w, 3], as mean squared error: [b]."""
+    times = high.shape[1] // low.shape[1]
+    return squared_distance(tf.nn.avg_pool2d(high, times, times, "VALID"), low)
 
 
 def psnr_of(made: np.ndarray, high: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from src.config import InputError
@@ -13,7 +14,7 @@ from src.superres.edit_scoring import EditScore, by_kind, score_edits
 from src.superres.instructed import Instructed, InstructedOptions, Recent, find_triples, load_instructed, split
 from src.superres.pixel import PixelRecipe
 from src.superres.prompted import Prompted
-from src.superres.prompting import train_on_triples
+from src.superres.prompting import PromptTask, edit_size, train_on_triples
 from src.superres.prompts import Editor, Prompts, slug
 from src.superres.stages import Session
 from src.superres.upscaler import Upscaler
@@ -200,6 +201,16 @@ def test_training_learns_edits_and_keeps_srresnet(tmp_path):
     figures = by_kind(score_edits(net, ENCODER, read_triples(tmp_path / "data" / "train.jsonl")))
     assert figures["all"]["nearest"] > 0.7 and figures["all"]["heard"] > 1
     assert figures["all, seen"]["triples"] + figures["all, held out"]["triples"] == 81 == figures["all"]["triples"]
+
+
+def test_a_small_edit_weighs_as_much_as_a_large_one():
+    rng = np.random.default_rng(0)
+    low, change = rng.uniform(size=(2, 3, 5, 3)), rng.normal(size=(2, 3, 5, 3))
+    change *= np.array([0.9, 0.1]).reshape(2, 1, 1, 1) / np.sqrt((change**2).mean(axis=(1, 2, 3), keepdims=True))
+    large, edited = (np.float32(x).repeat(4, 1).repeat(4, 2) for x in (low, low + change))
+    np.testing.assert_allclose(edit_size(np.float32(low), edited), [0.81, 0.01], rtol=1e-5)
+    errors = PromptTask.errors(None, tf.constant(low, tf.float32), tf.constant(large), tf.constant(edited))
+    np.testing.assert_allclose(errors, [0.81 / 0.811, 0.01 / 0.011], rtol=1e-5)  # what leaving it unedited costs
 
 
 def heard(net):
