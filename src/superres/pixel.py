@@ -105,7 +105,8 @@ class PixelTask(Task):
         self.optimizer.apply(tape.gradient(aim, variables), variables)
         return {"loss": loss}
 
-    def errors(self, low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    @staticmethod
+    def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
         """What is lowered of each example of a batch: [b]."""
         return squared_distance(made, high)
 

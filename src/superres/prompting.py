@@ -29,7 +29,8 @@ class PromptTask(PixelTask):
         super().__init__(net, data, recipe, path)
         self.predict = tf.function(lambda *inputs: net(inputs), autograph=False)
 
-    def errors(self, low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    @staticmethod
+    def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
         return squared_distance(made, high) / (asked_for(low, high) + FAINTEST)
 
     def validate(self) -> Figures:

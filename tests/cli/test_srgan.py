@@ -80,7 +80,7 @@ def test_srgan_for_few_colours_is_nearer_to_drawings_than_that_for_photographs(t
         srgan.main([str(flag) for flag in (*flags, *more)])
         means.append(json.loads((tmp_path / "scores.json").read_text())["mean"])
     few, clean, pixels = (mean["psnr"] for mean in means)
-    assert few > clean + 0.5 and few > pixels and few > means[0]["psnr_bicubic"] + 3
+    assert few > clean + 0.5 and few > pixels and few > means[0]["psnr_bicubic"] + 3.5
 
 
 def test_bundled_srgan_is_nearest_to_the_sharpness_of_photographs(capsys):

@@ -207,9 +207,9 @@ def test_a_small_edit_weighs_nearly_as_much_as_a_large_one():
     unedited = low.repeat(4, 1).repeat(4, 2)
     edited = unedited + change
     np.testing.assert_allclose(asked_for(low, edited), [0.25, 0.01], rtol=1e-5)
-    errors = PromptTask.errors(None, low, unedited, edited)
+    errors = PromptTask.errors(low, unedited, edited)
     np.testing.assert_allclose(errors, [0.25 / 0.253, 0.01 / 0.013], rtol=1e-5)
-    np.testing.assert_allclose(PromptTask.errors(None, low, edited, edited), 0)
+    np.testing.assert_allclose(PromptTask.errors(low, edited, edited), 0)
 
 
 def heard(net):
