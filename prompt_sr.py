@@ -32,7 +32,7 @@ def parse(argv):
     p.add_argument("--seed", type=seed, default=42, help="of everything drawn")
     add_device_flags(p)
     add_training_flags(p.add_argument_group("--train"))
-    p.set_defaults(optimizer="adam", lr=0.002, epochs=15, steps=100)
+    p.set_defaults(optimizer="adam", lr=0.001, epochs=40, steps=100)
     args = p.parse_args(argv)
     cluster.check_flags(p, args)
     if "strength" in args.given and not args.prompt:

@@ -65,8 +65,9 @@ def main():
     from src.superres.bundled import find_network
     from src.superres.edit_scoring import by_kind, score_edits
     from src.superres.instructed import InstructedOptions, load_instructed
+    from src.superres.nine_blocks import SKIPS
     from src.superres.pixel import PixelRecipe
-    from src.superres.prompted import SKIPS, Prompted
+    from src.superres.prompted import Prompted
     from src.text.encoder import TextEncoder
 
     encoder, (base, _), folder = TextEncoder.open(), find_network("srresnet"), Path(args.save_dir)

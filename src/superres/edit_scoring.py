@@ -14,6 +14,7 @@ from src.measuring.metrics import EQUAL
 from src.superres.instructed import read_pair
 from src.superres.prompted import Prompted
 from src.superres.upscaler import cut
+from src.superres.views import one_of, seen
 from src.text.encoder import TextEncoder
 
 Figures = dict[str, float]
@@ -96,9 +97,16 @@ def made(
     for shape, same in itertools.groupby(lows, lambda pair: pair[0].shape):
         together = max(1, min(N_BATCH, BATCH_PIXELS // (shape[0] * shape[1])))
         while part := list(itertools.islice(same, together)):
-            images = np.pad(np.stack([low for low, _ in part]), [(0, 0), (edge, edge), (edge, edge), (0, 0)], "reflect")
-            y = edited(np.float32(images) / 255, *encoder.encode([prompt for _, prompt in part], longest)).numpy()
+            told = encoder.encode([prompt for _, prompt in part], longest)
+            images = np.concatenate([seen(low[None], view) for (low, _), view in zip(part, net.views(*told))])
+            images = np.pad(images, [(0, 0), (edge, edge), (edge, edge), (0, 0)], "reflect")
+            y = edited(np.float32(images) / 255, *told, *itself(len(part))).numpy()
             yield from np.uint8(np.rint(np.clip(y, 0, 1) * 255))
+
+
+def itself(n):
+    """Strengths [n] of 1 and weights [n, VIEWS] of views that have been chosen."""
+    return np.ones(n, np.float32), np.tile(one_of(0), (n, 1))
 
 
 def decibels(a: np.ndarray, b: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from src.text.encoder import TextEncoder
 TRAIN, VALID = "train.jsonl", "valid.jsonl"
 HELD_OUT = 20  # every such image of a file validates that has no VALID beside it
 SCORED = 64  # triples at most that a network is validated on
+ERRORS = "log(1 + relative squared error)"  # that `prompting.PromptTask` lowers: another is another run
 HELD, PROMPTS = 1 << 29, 1 << 12  # bytes of images, and prompts, that are held in memory
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low resolution, tokens, mask, high resolution
@@ -192,6 +193,7 @@ def load_instructed(options: InstructedOptions, net: Prompted, encoder: TextEnco
         "validation images": fingerprint(pictures(valid), options.train),
         "validation prompts": hashlib.sha256("\0".join(t.instruction for t in valid).encode()).hexdigest()[:16],
         "text encoder": encoder.fingerprint,
+        "errors": ERRORS,
     }
     return TrainingData(pairs, [of_valid.example(t, None) for t in valid], description)
 

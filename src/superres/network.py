@@ -44,6 +44,10 @@ class Network(keras.Model):
         worthless = f", whose outermost {self.scale * self.context} are worthless" if self.padded else ""
         return f"{pixels}; {shapes}{worthless}; clip what comes out"
 
+    def seen(self, images: np.ndarray) -> np.ndarray:
+        """What the network is to see of whole images [n, h, w, c], before they are cut into tiles: all."""
+        return images
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         return cls(**{name: value for name, value in config.items() if name != "contract"})

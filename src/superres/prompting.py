@@ -20,9 +20,10 @@ FAINTEST = 3e-3  # mean squared error below which what is asked for weighs no mo
 
 
 class PromptTask(PixelTask):
-    """`PixelTask` for examples with prompts, whose errors are relative to what they ask for.
+    """`PixelTask` for examples with prompts: what is lowered is log(1 + error), relative to what they ask for.
 
-    Otherwise inverting a photograph would count a hundred times as much as the skin tone of a hand.
+    Otherwise inverting a photograph would count a hundred times as much as the skin tone of a hand; and an example that
+    goes far wrong, whose gradient the logarithm bounds, would throw back all others.
     """
 
     def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path):
@@ -31,7 +32,7 @@ class PromptTask(PixelTask):
 
     @staticmethod
     def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-        return squared_distance(made, high) / (asked_for(low, high) + FAINTEST)
+        return tf.math.log1p(squared_distance(made, high) / (asked_for(low, high) + FAINTEST))
 
     def validate(self) -> Figures:
         return {"psnr": float(np.mean(hosts.current().divided(self.data.valid, self.scored)))}

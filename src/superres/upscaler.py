@@ -81,7 +81,7 @@ class Upscaler:
             (first row, first column, [n, rows, columns, 1 or 3]), row by row of tiles: one is in memory at a time.
         """
         (n, h, w, c), r, m, tile = images.shape, self.scale, self.context, self.tile
-        padded = np.pad(images, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
+        padded = np.pad(self.net.seen(images), [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
         together = max(1, (BATCH_PIXELS // 16 if self.net.padded else BATCH_PIXELS) // (min(h, tile) * min(w, tile)))
         enlarge = self.compiled(images.dtype.name, c, self.bands(min(h, tile)))
         for y, x in itertools.product(range(0, h, tile), range(0, w, tile)):

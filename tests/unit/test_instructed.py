@@ -208,7 +208,7 @@ def test_a_small_edit_weighs_nearly_as_much_as_a_large_one():
     edited = unedited + change
     np.testing.assert_allclose(asked_for(low, edited), [0.25, 0.01], rtol=1e-5)
     errors = PromptTask.errors(low, unedited, edited)
-    np.testing.assert_allclose(errors, [0.25 / 0.253, 0.01 / 0.013], rtol=1e-5)
+    np.testing.assert_allclose(errors, np.log([1 + 0.25 / 0.253, 1 + 0.01 / 0.013]), rtol=1e-5)
     np.testing.assert_allclose(PromptTask.errors(low, edited, edited), 0)
 
 

@@ -8,16 +8,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import prompt_sr
 from src.config import InputError
 from src.superres import composition
 from src.superres.batch_norm import BatchNormalization
 from src.superres.composition import Prompt
+from src.superres.edit_scoring import itself
 from src.superres.network import Layers
-from src.superres.prompted import SKIPS, CutLike, Prompted, Told, enlarged, residual
+from src.superres.nine_blocks import SKIPS, CutLike, enlarged, residual
+from src.superres.prompted import Prompted, Told
 from src.superres.srgan import Generator
 from src.superres.upscaler import Upscaler
+from src.superres.views import VIEWS, Viewed, middle, one_of, seen
 from tests.conftest import photo
 
 RNG = np.random.default_rng(0)
@@ -110,8 +114,12 @@ class Reference:
         kernel, *bias = self.take(keras.layers.Dense)
         return x @ kernel + sum(bias)
 
-    def residual(self, x):
-        return x + self.conv(relu(self.conv(x)))
+    def told(self, x, words):
+        scale, shift = np.split(self.over_space(self.dense(words), x), 2, axis=-1)
+        return x * (1 + scale) + shift
+
+    def residual(self, x, words):
+        return x + self.conv(relu(self.told(self.conv(x), words)))
 
     def enlarged(self, x, r):
         return shuffle(self.conv(x), r)
@@ -145,26 +153,65 @@ class Reference:
             out[b, i, j] = x[b, i, j] * (1 + scale) + shift
         return out
 
-    def network(self, skip, images, tokens, mask):
-        """All nine blocks, for images of even size: the changes of colour."""
+    def prompt(self, tokens, mask):
         mean = (tokens * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
         words = relu(self.dense(np.sqrt(TEXT) * mean / norm(mean)))
-        vector, everywhere = self.dense(words), self.dense(words)
-        tokens = np.sqrt(TEXT) * tokens / norm(tokens)
-        one = self.residual(self.conv(2.0 * images - 1))
-        two = self.residual(self.conv(one, stride=2))
-        three = self.residual(two)
-        four = self.tirg(three, vector)
-        six = self.residual(self.fusion(three, vector, four))
+        return words, self.dense(words), np.sqrt(TEXT) * tokens / norm(tokens), mask
+
+    def change(self, skip, images, words, vector, tokens, mask):
+        """All nine blocks, for images of even size: the changes of colour."""
+        one = self.residual(self.conv(2.0 * images - 1), words)
+        two = self.residual(self.conv(one, stride=2), words)
+        three, four = two, self.tirg(two, vector)
+        six = self.residual(self.fusion(three, vector, four), words)
         to_7, to_8, to_9 = 0, 0, 0
         if skip == "attention":
             to_8, to_7, edited = (self.attended(x, tokens, mask) for x in (one, three, six))
             to_9 = self.enlarged(edited, 4)
         elif skip != "none":
             to_9 = self.enlarged(*{"first": (one, 2), "sixth": (six, 4)}[skip])
-        seven = self.residual(self.enlarged(six + to_7, 2))
-        eight = self.enlarged(seven + to_8, 2)
-        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2) + everywhere[:, None, None]
+        seven = self.enlarged(six + to_7, 2)
+        eight = self.enlarged(self.residual(self.residual(seven + to_8, words), words), 2)
+        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2)
+
+    def network(self, skip, base, images, tokens, mask, strength):
+        words, *prompt = self.prompt(tokens, mask)
+        weights = softmax(self.dense(words))
+        large, low = viewed(base, weights), viewed(images, weights)
+        change = self.change(skip, low, words, *prompt)
+        everywhere = self.dense(softmax(self.dense(words))) + self.dense(words)
+        return recoloured(base, large, change, everywhere, strength)
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+def viewed(x, weights):
+    """Images by weights of themselves, their mirror images and their middles."""
+    return np.stack([a * y + b * y[:, ::-1] + c * m for y, m, (a, b, c) in zip(x, middle(x), weights)])
+
+
+def blurred(x):
+    """An image [h, w, c] under a Gaussian of 3.2 pixels, cut off after 12, weights adding up to 1 at each place."""
+
+    def rows(n):
+        d = np.arange(n)[:, None] - np.arange(n)
+        weights = np.exp(-((d / 3.2) ** 2) / 2) * (abs(d) <= 12)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return np.einsum("ih,jw,hwc->ijc", rows(x.shape[0]), rows(x.shape[1]), x)
+
+
+def recoloured(plain, x, change, everywhere, strength):
+    """Pixel by pixel."""
+    out, around = np.empty(x.shape), np.stack([blurred(y) for y in x])
+    for place in np.ndindex(x.shape[:3]):
+        here, overall = change[place].reshape(3, 4), everywhere[place[0]].reshape(3, 7)
+        edited = x[place] + here[:, :3] @ x[place] + here[:, 3]
+        edited = edited + overall[:, :6] @ [*x[place], *around[place]] + overall[:, 6]
+        out[place] = plain[place] + strength * (edited - plain[place])
+    return out
 
 
 def close(a, b):
@@ -173,22 +220,12 @@ def close(a, b):
     assert np.abs(a - b).max() < 2e-5 * max(1, np.abs(b).max())
 
 
-def recoloured(x, change, strength):
-    """Pixel by pixel."""
-    out = np.empty(x.shape)
-    for place in np.ndindex(x.shape[:3]):
-        change_here = change[place].reshape(3, 4)
-        out[place] = x[place] + strength * (change_here[:, :3] @ x[place] + change_here[:, 3])
-    return out
-
-
 @pytest.mark.parametrize("strength", [1.0, 0.3])
 @pytest.mark.parametrize("skip", SKIPS)
 def test_the_network_is_numpys(skip, strength):
     net, (images, tokens, mask) = small(skip), make_batch()
     out = net([images, tokens, mask, np.full([2], strength, np.float32)])
-    change = Reference(net).network(skip, images, tokens, mask)
-    close(out, recoloured(net.base(images).numpy(), change, strength))
+    close(out, Reference(net).network(skip, net.base(images).numpy(), images, tokens, mask, strength))
 
 
 def one_block(block, *shapes):
@@ -223,7 +260,7 @@ def test_fusion_is_numpys():
 
 def test_an_attention_skip_is_numpys():
     def block(make, x, tokens, mask):
-        return composition.attended(make, x, Prompt(None, tokens, mask))
+        return composition.attended(make, x, Prompt(None, None, tokens, mask))
 
     net = one_block(block, [4, 5, MAPS], [6, TEXT], [6])
     x, tokens, mask = numbers(2, 4, 5, MAPS), numbers(2, 6, TEXT), np.float32([[1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]])
@@ -231,9 +268,9 @@ def test_an_attention_skip_is_numpys():
 
 
 def test_residual_and_sub_pixel_blocks_are_numpys():
-    x = numbers(2, 4, 5, MAPS)
-    net = one_block(residual, [4, 5, MAPS])
-    close(net([x]), Reference(net).residual(x))
+    x, words = numbers(2, 4, 5, MAPS), numbers(2, TEXT)
+    net = one_block(residual, [4, 5, MAPS], [TEXT])
+    close(net([x, words]), Reference(net).residual(x, words))
     net = one_block(lambda make, x: enlarged(make, x, 2, 4), [4, 5, MAPS])
     assert net([x]).shape == (2, 16, 20, 2)
     close(net([x]), Reference(net).enlarged(x, 4))
@@ -250,7 +287,7 @@ def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width()
     close(made[0, 3], 3 * tokens[0, 3] / norm(tokens[0, 3]))
 
 
-COUNTS = {"none": 2_743_806, "first": 2_760_446, "sixth": 2_875_902, "attention": 3_216_702}
+COUNTS = {"none": 2_773_642, "first": 2_790_282, "sixth": 2_905_738, "attention": 3_246_538}
 
 
 @pytest.mark.parametrize("skip", SKIPS)
@@ -259,7 +296,7 @@ def test_parameters_are_pinned_and_a_new_network_edits_little(skip):
     assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 3_500_000
     assert 2 * net.count_params() < 10e6
     prompt = numbers(1, 4, 384), np.ones([1, 4], np.float32)
-    assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.05
+    assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.1
 
 
 def test_what_enlarges_is_srresnet_whatever_is_trained():
@@ -312,36 +349,76 @@ def test_odd_sizes_are_made_even(skip, h, w):
     net, (images, *prompt) = small(skip), make_batch(2, h, w)
     (cut,) = (layer for layer in net.layers if isinstance(layer, CutLike))
     change = keras.Model(net.inputs, cut.output)
-    made = change([images, *prompt, np.ones([2], np.float32)])
+    made = change([images, *prompt, *itself(2)])
     assert made.shape == (2, 4 * h, 4 * w, 12) and net([images, *prompt]).shape == (2, 4 * h, 4 * w, 3)
     even = np.pad(images, [(0, 0), (0, h % 2), (0, w % 2), (0, 0)], mode="edge")
-    of_even = change([even, *prompt, np.ones([2], np.float32)])
+    of_even = change([even, *prompt, *itself(2)])
     np.testing.assert_array_equal(made, of_even[:, : 4 * h, : 4 * w])
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("place", [40, 41])
 def test_how_far_a_pixel_sees(skip, place):
-    """Exactly 27 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
-    net, images = small(skip), tf.constant(RNG.random([1, 82, 82, 3], np.float32))
-    prompt = numbers(1, 3, TEXT), np.ones([1, 3], np.float32)
+    """Exactly 25 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
+    net, images = small(skip), tf.constant(RNG.random([4, 82, 82, 3], np.float32))
+    prompt = numbers(4, 3, TEXT), np.ones([4, 3], np.float32)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        made = net([images, *prompt])[:, 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
+        made = net([images, *prompt, *itself(4)])[:, 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
         aim = tf.reduce_sum(made**2)
-    rows, columns = np.nonzero(tape.gradient(aim, images)[0].numpy().any(axis=-1))
+    rows, columns = np.nonzero(tape.gradient(aim, images).numpy().any(axis=(0, 3)))
     reach = (rows.min() - place, rows.max() - place, columns.min() - place, columns.max() - place)
-    assert reach == ((-26, 27) * 2 if place % 2 == 0 else (-27, 26) * 2)
-    assert 2 * 27 + 1 < 64
+    assert reach == ((-24, 25) * 2 if place % 2 == 0 else (-25, 24) * 2)
+    assert 2 * 25 + 1 < 64
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_tile_equals_the_whole_inside_its_margin(skip):
     net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 28
     image = photo(95, 90)[None] / np.float32(255)
-    whole, tile = net([image, *prompt]).numpy(), net([image[:, 14:83, 20:81], *prompt]).numpy()
+    whole, tile = (net([x, *prompt, *itself(1)]).numpy() for x in (image, image[:, 14:83, 20:81]))
     inside = whole[:, 4 * (14 + m) : 4 * (83 - m), 4 * (20 + m) : 4 * (81 - m)]
     np.testing.assert_allclose(tile[:, 4 * m : -4 * m, 4 * m : -4 * m], inside, atol=1e-5 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("h, w", [(8, 12), (7, 9), (3, 5), (1, 1)])
+def test_views_of_whole_images(h, w):
+    images = photo(h, w)[None].repeat(2, axis=0)
+    box = w // 4, h // 4, w - w // 4, h - h // 4
+    expected = Image.fromarray(images[0]).crop(box).resize((w, h), Image.Resampling.BICUBIC)
+    views = [seen(images, i) for i in range(len(VIEWS))]
+    assert all(view.dtype == np.uint8 and view.shape == images.shape for view in views)
+    np.testing.assert_array_equal(views[0], images)
+    np.testing.assert_array_equal(views[1], images[:, :, ::-1])
+    np.testing.assert_allclose(views[2][1].astype(int), expected, atol=1)
+    low = images / np.float32(255)
+    for i, view in enumerate(views):
+        np.testing.assert_allclose(
+            Viewed()([low, one_of(i)[None].repeat(2, 0)]).numpy().clip(0, 1), view / 255, atol=3e-3
+        )
+    np.testing.assert_array_equal(Viewed()([low, one_of(0)[None].repeat(2, 0)]), low)
+    assert seen(np.uint16([[[[60000], [7]]]]), 1).tolist() == [[[[7], [60000]]]]
+
+
+def test_a_view_is_chosen_by_the_prompt_of_whole_images_alone():
+    """Mirrored where that has the largest weight, from half the strength on; tiles are not mirrored again."""
+    net, tokens, mask = Prompted(maps=MAPS, blocks=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    (logits,) = (x for x in net.layers if isinstance(x, keras.layers.Dense) and x.units == len(VIEWS))
+    assert telling(net, tokens, mask).view == 0 and net.views(tokens[None], mask[None]).tolist() == [0]
+    itself_, told = Upscaler(telling(net, tokens, mask, 0.6))(photo(20, 34)[None]), Told(net)
+    logits.bias.assign([0, 30, 0])
+    told.tell(tokens, mask, 0.6)
+    upscaler = Upscaler(told)
+    assert told.view == 1 and telling(net, tokens, mask, 0.4).view == 0
+    np.testing.assert_array_equal(upscaler(photo(20, 34)[None, :, ::-1]), itself_)
+    upscaler.tile = 16
+    np.testing.assert_allclose(upscaler(photo(20, 34)[None, :, ::-1]).astype(int), itself_, atol=2)
+    low = photo(20, 34)[None] / np.float32(255)
+    whole = net([low, tokens[None], mask[None]])
+    tile = net([low[:, :, ::-1], tokens[None], mask[None], [1], one_of(0)[None]])
+    plain, mirrored = (net.base(x).numpy() for x in (low[:, :, ::-1], low))
+    assert np.abs(plain - mirrored[:, :, ::-1]).mean() < 0.1  # SRResNet's own asymmetry
+    assert np.abs(whole - tile).mean() < 0.1 < np.abs(whole - tile[:, :, ::-1]).mean()
 
 
 def telling(net, *prompt):
@@ -354,7 +431,8 @@ def test_one_prompt_for_whole_images():
     net, tokens, mask = Prompted(maps=MAPS, blocks=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
     told, images = telling(net, tokens, mask, 0.5), photo(20, 34)[None].repeat(2, axis=0)
     low = images / np.float32(255)
-    np.testing.assert_array_equal(told(low), net([low, tokens[None].repeat(2, 0), mask[None].repeat(2, 0), [0.5, 0.5]]))
+    prompt = tokens[None].repeat(2, 0), mask[None].repeat(2, 0)
+    np.testing.assert_array_equal(told(low), net([low, *prompt, [0.5, 0.5], itself(2)[1]]))
     upscaler = Upscaler(told)
     whole = upscaler(images)
     assert whole.shape == (2, 80, 136, 3) and (whole != Upscaler(net)(images)).any()

@@ -1,0 +1,117 @@
+"""From images and a prompt to changes of their colours: the nine blocks of the prompt-guided network.
+
+They are the report's: an encoder that downsamples (1 to 3), TIRG's composition with the prompt (4), a fusion of encoder
+maps, text and composed maps into one (5), and a decoder that upsamples (6 to 9). But every residual block is told what
+the prompt says, not the fourth and fifth block alone.
+"""
+
+from keras import layers, ops
+
+from src.superres.composition import Prompt, PromptVector, TokenVectors, attended, fusion, small, tirg, told
+from src.superres.network import register
+from src.superres.subpixel import PixelShuffle
+
+SKIPS = "none", "first", "sixth", "attention"
+DOWN = 2  # of the encoder
+CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
+EVERYWHERE = 3 * (2 * 3 + 1)  # the same of the colour and of that around it
+WORDS = 256  # numbers that a prompt's vector is first turned into
+EDITS = 64  # changes everywhere, of which a prompt asks for a mean
+FAINT = 0.02  # of its usual size, at which a kernel starts whose change is of all pixels at once
+
+
+@register
+class Aligned(layers.Layer):
+    """Images [b, h, w, c] of any size to sides that DOWN divides: the last row and column are repeated."""
+
+    def call(self, x):
+        for axis in (1, 2):
+            n = ops.shape(x)[axis]
+            places = ops.arange((n + DOWN - 1) // DOWN * DOWN)
+            x = ops.take(x, ops.minimum(places, n - 1), axis=axis)
+        return x
+
+
+@register
+class CutLike(layers.Layer):
+    """Maps y and an image x, not larger: the first rows and columns of y, as many as x has."""
+
+    def call(self, inputs):
+        y, x = inputs
+        _, h, w, _ = ops.shape(x)
+        return y[:, :h, :w]
+
+
+def residual(make, x, words):
+    """x + conv 3x3 (ReLU (told (conv 3x3 of x))), which adds little at first."""
+    y = make(layers.ReLU)(told(make, make.conv(x.shape[-1], 3)(x), words))
+    return make(layers.Add)([x, small(make.conv(x.shape[-1], 3), y)])
+
+
+def enlarged(make, x, maps, times, width=3):
+    """Sub-pixel convolution: [b, h, w, c] to [b, times * h, times * w, maps]."""
+    return make(PixelShuffle, scale=times)(make.conv(times**2 * maps, width)(x))
+
+
+def heard(make, tokens, mask, width):
+    """A prompt, of token embeddings [b, t, text] and their mask [b, t]; its vector as wide as maps are."""
+    words = make(layers.Dense, WORDS, "relu", kernel_initializer=make.start())(
+        PromptVector(dtype="float32")([tokens, mask])
+    )
+    vector = make(layers.Dense, width, kernel_initializer=make.start())(words)
+    return Prompt(words, vector, TokenVectors(dtype="float32")([tokens, mask]), mask)
+
+
+def everywhere(make, words):
+    """The change of colour that words [b, n] ask for everywhere [b, EVERYWHERE], in float32.
+
+    It is a mean of EDITS, since a choice is learnt in fewer steps than numbers are, and beside it numbers that follow
+    from the words in a line, since a choice that was made early is hardly ever taken back.
+    """
+    choice = layers.Dense(EDITS, "softmax", dtype="float32", kernel_initializer=make.start())(words)
+    chosen = layers.Dense(EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())(choice)
+    line = small(layers.Dense(EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
+    return layers.Add(dtype="float32")([chosen, line])
+
+
+def make_skips(make, kind, blocks, prompt):
+    """Number of a decoder block to the maps that are added to what it takes; `blocks` are those of 1, 3 and 6."""
+    first, *_, sixth = blocks
+    maps = first.shape[-1]
+    if kind == "first":
+        return {9: enlarged(make, first, maps, 2, width=1)}
+    if kind == "sixth":
+        return {9: enlarged(make, sixth, maps, 4, width=1)}
+    if kind == "attention":
+        first, third, sixth = (attended(make, x, prompt) for x in blocks)
+        return {7: third, 8: first, 9: enlarged(make, sixth, maps, 4, width=1)}
+    return {}
+
+
+def decode(make, x, skips, words):
+    """Blocks 7 to 9: maps of block 6, at half the size, to changes of colour at four times the image's size."""
+    maps = x.shape[-1] // 2
+
+    def with_skip(block, y):
+        return make(layers.Add)([y, skips[block]]) if block in skips else y
+
+    x = enlarged(make, with_skip(7, x), maps, 2)
+    x = residual(make, residual(make, with_skip(8, x), words), words)
+    x = enlarged(make, x, maps, 2)
+    x = make.conv(maps, 3, activation="relu")(make(layers.ReLU)(with_skip(9, x)))
+    return make(PixelShuffle, scale=2)(small(make.conv(2**2 * CHANGE, 3), x))
+
+
+def change(make, skip, maps, images, prompt):
+    """The change of colour at each pixel of images [b, h, w, 3]: [b, 4 h, 4 w, CHANGE], h and w made even.
+
+    `skip` is one of SKIPS, `maps` are those of block 1.
+    """
+    first = make.conv(maps, 3)(make(layers.Rescaling, 2, -1)(make(Aligned)(images)))
+    first = residual(make, first, prompt.words)
+    second = make.conv(2 * maps, 4, strides=DOWN)(first)
+    third = residual(make, second, prompt.words)
+    fourth = tirg(make, third, prompt.vector)
+    fifth = fusion(make, third, prompt.vector, fourth)
+    sixth = residual(make, fifth, prompt.words)
+    return decode(make, sixth, make_skips(make, skip, (first, third, sixth), prompt), prompt.words)

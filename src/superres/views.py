@@ -1,0 +1,73 @@
+"""Which view of a whole picture a prompt asks for: the picture itself, its mirror image, or its middle, enlarged.
+
+No pixel of a convolution sees far enough to mirror a picture. So a prompt chooses among views, as a spatial transformer
+(Jaderberg et al. 2015, arXiv 1506.02025) chooses among affine ones. While it learns to, a picture is the sum of its
+views by the prompt's weights; when it is used, the view of the largest weight alone.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from src.superres.network import register
+
+VIEWS = "itself", "mirrored", "middle"
+ITSELF = 3.0  # the first view's logit at the start: a prompt that is not understood turns nothing
+HALF = 0.5  # strength from which a picture is turned: there is no half of a mirror image
+
+
+def mirrored(x: tf.Tensor) -> tf.Tensor:
+    """Images [b, h, w, c], left and right exchanged."""
+    return x[:, :, ::-1]
+
+
+def middle(x: tf.Tensor) -> tf.Tensor:
+    """The middle half of images [b, h, w, c] as large as they are, float32; of sides below 4 pixels all."""
+    h, w = tf.unstack(tf.shape(x)[1:3])
+    return tf.image.resize(x[:, h // 4 : h - h // 4, w // 4 : w - w // 4], [h, w], "bicubic")
+
+
+def seen(images: np.ndarray, view: int) -> np.ndarray:
+    """Whole images [n, h, w, c], uint8 or uint16, in one of VIEWS, of the same size and type."""
+    if VIEWS[view] == "mirrored":
+        return mirrored(images)
+    if VIEWS[view] == "middle":
+        return np.rint(middle(images)).clip(0, np.iinfo(images.dtype).max).astype(images.dtype)
+    return images
+
+
+def one_of(view: int) -> np.ndarray:
+    """Weights [VIEWS] of one view alone."""
+    return np.eye(len(VIEWS), dtype=np.float32)[view]
+
+
+def view_logits(make, words):
+    """Logits of VIEWS [b, VIEWS], in float32, of which the first is the largest at the start."""
+    layer = layers.Dense(len(VIEWS), dtype="float32", kernel_initializer=make.start())
+    layer.build(words.shape)
+    layer.bias.assign(ITSELF * one_of(0))
+    return layer(words)
+
+
+@register
+class ViewWeights(layers.Layer):
+    """Logits of VIEWS that a prompt has [b, VIEWS], and weights [b, VIEWS] to their softmax, or the weights if any."""
+
+    def call(self, inputs):
+        logits, given = inputs
+        return ops.where(ops.any(given > 0, axis=1, keepdims=True), given, ops.softmax(logits))
+
+
+@register
+class Viewed(layers.Layer):
+    """Images [b, h, w, c] and weights [b, VIEWS] to the sum of their views; for 1, 0, 0 the image, bit for bit."""
+
+    def call(self, inputs):
+        x, weights = inputs
+        weights = weights[:, :, None, None, None]
+        return weights[:, 0] * x + weights[:, 1] * mirrored(x) + weights[:, 2] * middle(x)
+
+    def compute_output_shape(self, shapes: Any) -> Any:
+        return shapes[0]
