@@ -69,7 +69,8 @@ def everywhere(make, words):
     from the words in a line, since a choice that was made early is hardly ever taken back.
     """
     choice = layers.Dense(EDITS, "softmax", dtype="float32", kernel_initializer=make.start())(words)
-    chosen = layers.Dense(EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())(choice)
+    edits = layers.Dense(EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
+    chosen = small(edits, choice, FAINT)
     line = small(layers.Dense(EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
     return layers.Add(dtype="float32")([chosen, line])
 

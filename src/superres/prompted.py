@@ -15,11 +15,11 @@ from keras import ops
 
 from src.config import InputError
 from src.schema import Integer, OneOf, Real, Text
-from src.superres.composition import Blurred, Recoloured
 from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.nine_blocks import SKIPS, CutLike, change, everywhere, heard
+from src.superres.recolouring import Blurred, Recoloured
 from src.superres.srgan import Generator
-from src.superres.views import HALF, VIEWS, Viewed, ViewWeights, one_of, seen, view_logits
+from src.superres.views import HALF, VIEWS, Given, Viewed, one_of, seen, view_weights
 
 STRENGTHS = Real(0, 1)
 
@@ -82,10 +82,10 @@ class Prompted(Network):
         shapes = [None, None, 3], [None, text], [None], [], [len(VIEWS)]
         images, tokens, mask, strength, view = inputs = [keras.Input(shape) for shape in shapes]
         prompt = heard(make, tokens, mask, 2 * maps)
-        weights = ViewWeights(name="view", dtype="float32")([view_logits(make, prompt.words), view])
+        weights = Given(dtype="float32")([view_weights(make, prompt.words), view])
         plain = base(images, training=False)
-        large, small_view = (Viewed(dtype="float32")([x, weights]) for x in (plain, images))
-        local = CutLike(dtype="float32")([change(make, skip, maps, small_view, prompt), plain])
+        large, low = (Viewed(dtype="float32")([x, weights]) for x in (plain, images))
+        local = CutLike(dtype="float32")([change(make, skip, maps, low, prompt), plain])
         edited = [plain, large, Blurred(dtype="float32")(large), local, everywhere(make, prompt.words)]
         super().__init__(inputs, Recoloured(dtype="float32")([*edited, strength, mask]), name=name)
         self.settings, self.base, self.seed, self.precision = settings, base, base.seed, base.precision
@@ -112,13 +112,12 @@ class Prompted(Network):
 
     @functools.cached_property
     def view_of(self) -> keras.Model:
-        """From tokens, their mask and weights of zeros to what the prompt gives to each of VIEWS: [b, VIEWS]."""
-        _, tokens, mask, _, view = self.inputs
-        return keras.Model([tokens, mask, view], self.get_layer("view").output)
+        """From tokens and their mask to the weight that the prompt gives to each of VIEWS: [b, VIEWS]."""
+        return keras.Model(self.inputs[1:3], self.get_layer("view").output)
 
     def views(self, tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The number of the view that each prompt asks for [n]: of token embeddings [n, t, d] and masks [n, t]."""
-        return np.argmax(self.view_of([tokens, mask, np.zeros([len(mask), len(VIEWS)], np.float32)]), axis=1)
+        return np.argmax(self.view_of([tokens, mask]), axis=1)
 
     def get_config(self) -> dict[str, Any]:
         config = self.settings | {"seed": self.seed, "name": self.name}

@@ -43,21 +43,21 @@ def one_of(view: int) -> np.ndarray:
     return np.eye(len(VIEWS), dtype=np.float32)[view]
 
 
-def view_logits(make, words):
-    """Logits of VIEWS [b, VIEWS], in float32, of which the first is the largest at the start."""
-    layer = layers.Dense(len(VIEWS), dtype="float32", kernel_initializer=make.start())
+def view_weights(make, words):
+    """Weights of VIEWS [b, VIEWS] by words [b, n], in float32; the first is by far the largest at the start."""
+    layer = layers.Dense(len(VIEWS), "softmax", dtype="float32", kernel_initializer=make.start(), name="view")
     layer.build(words.shape)
     layer.bias.assign(ITSELF * one_of(0))
     return layer(words)
 
 
 @register
-class ViewWeights(layers.Layer):
-    """Logits of VIEWS that a prompt has [b, VIEWS], and weights [b, VIEWS] to their softmax, or the weights if any."""
+class Given(layers.Layer):
+    """Weights of VIEWS [b, VIEWS] and others: in each row the others, unless they are all 0."""
 
     def call(self, inputs):
-        logits, given = inputs
-        return ops.where(ops.any(given > 0, axis=1, keepdims=True), given, ops.softmax(logits))
+        weights, others = inputs
+        return ops.where(ops.any(others > 0, axis=1, keepdims=True), others, weights)
 
 
 @register

@@ -1,0 +1,48 @@
+"""How the colours of an enlarged picture change by what a prompt asks for, at each pixel and everywhere."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from src.superres.network import register
+
+BLUR = 3.2  # pixels of the enlarged image: the standard deviation of what can be blurred and sharpened
+
+
+@register
+class Blurred(layers.Layer):
+    """Images [b, h, w, c] under a Gaussian of BLUR pixels; near borders the mean of the pixels there are."""
+
+    def call(self, x):
+        places = np.arange(-3 * math.ceil(BLUR), 3 * math.ceil(BLUR) + 1)
+        kernel = tf.constant(np.exp(-((places / BLUR) ** 2) / 2), x.dtype)
+        x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
+        kernel = tf.tile(kernel[:, None, None, None], [1, 1, x.shape[-1], 1])
+        for axes in ((0, 1, 2, 3), (1, 0, 2, 3)):
+            x = tf.nn.depthwise_conv2d(x, tf.transpose(kernel, axes), [1, 1, 1, 1], "SAME")
+        return x[..., :-1] / x[..., -1:]
+
+
+@register
+class Recoloured(layers.Layer):
+    """Images, edited: the colours of a view of them change by what a prompt asks for at each pixel and everywhere.
+
+    Takes plain images [b, h, w, 3], the view, the view blurred, a change at each pixel [b, h, w, 12], one everywhere
+    [b, 21], strengths [b], and the mask of the prompt [b, t]. The change at a pixel is a matrix [3, 3] of the view's
+    colour and, behind it, a shift; that everywhere a matrix [3, 6] of the colour and the blurred one, and a shift. So
+    details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et al. 2017). Strength goes
+    from the plain image, at 0, to the edited one, at 1. At 0, and for a mask of zeros, the image stays bit for bit.
+    """
+
+    def call(self, inputs):
+        plain, x, blurred, change, everywhere, strength, real = inputs
+        b, h, w, c = ops.shape(x)
+        change = ops.reshape(change, [b, h, w, c, c + 1])
+        local = ops.sum(change[..., :c] * x[..., None, :], axis=-1) + change[..., c]
+        everywhere = ops.reshape(everywhere, [b, c, 2 * c + 1])
+        colours = ops.reshape(ops.concatenate([x, blurred], axis=-1), [b, h * w, 2 * c])
+        overall = ops.matmul(colours, ops.transpose(everywhere[..., :-1], [0, 2, 1])) + everywhere[:, None, :, -1]
+        strength = ops.where(ops.any(real > 0, axis=1), strength, 0)[:, None, None, None]
+        return plain + strength * (x + local + ops.reshape(overall, [b, h, w, c]) - plain)
