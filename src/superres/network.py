@@ -1,5 +1,6 @@
 """What all upscaling networks have in common: a Keras model whose configuration says what it is."""
 
+import collections
 from typing import Any, ClassVar, Self
 
 import keras
@@ -65,13 +66,20 @@ class Network(keras.Model):
 
 
 class Layers:
-    """Makes the layers of one network: all in one precision, each begun at random from a seed of its own."""
+    """Makes the layers of one network: all in one precision, each begun at random from a seed of its own.
+
+    They are numbered within the network. Keras numbers those of a process, and by their names TensorFlow orders sums of
+    many gradients: the second network of a process would be trained to other weights than the first.
+    """
 
     def __init__(self, seed: int, dtype: str):
         self.rng, self.dtype = np.random.default_rng(seed), keras.DTypePolicy(dtype)
+        self.made = collections.Counter()
 
     def __call__(self, kind: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
-        return kind(*args, **{"dtype": self.dtype} | options)
+        number, name = self.made[kind], kind.__name__.lower()
+        self.made[kind] += 1
+        return kind(*args, **{"dtype": self.dtype, "name": f"{name}_{number}" if number else name} | options)
 
     def start(self) -> keras.initializers.Initializer:
         """Keras' usual start of a kernel, another one at each call."""

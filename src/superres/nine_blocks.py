@@ -56,10 +56,10 @@ def enlarged(make, x, maps, times, width=3):
 def heard(make, tokens, mask, width):
     """A prompt, of token embeddings [b, t, text] and their mask [b, t]; its vector as wide as maps are."""
     words = make(layers.Dense, WORDS, "relu", kernel_initializer=make.start())(
-        PromptVector(dtype="float32")([tokens, mask])
+        make(PromptVector, dtype="float32")([tokens, mask])
     )
     vector = make(layers.Dense, width, kernel_initializer=make.start())(words)
-    return Prompt(words, vector, TokenVectors(dtype="float32")([tokens, mask]), mask)
+    return Prompt(words, vector, make(TokenVectors, dtype="float32")([tokens, mask]), mask)
 
 
 def everywhere(make, words):
@@ -68,11 +68,11 @@ def everywhere(make, words):
     It is a mean of EDITS, since a choice is learnt in fewer steps than numbers are, and beside it numbers that follow
     from the words in a line, since a choice that was made early is hardly ever taken back.
     """
-    choice = layers.Dense(EDITS, "softmax", dtype="float32", kernel_initializer=make.start())(words)
-    edits = layers.Dense(EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
+    choice = make(layers.Dense, EDITS, "softmax", dtype="float32", kernel_initializer=make.start())(words)
+    edits = make(layers.Dense, EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
     chosen = small(edits, choice, FAINT)
-    line = small(layers.Dense(EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
-    return layers.Add(dtype="float32")([chosen, line])
+    line = small(make(layers.Dense, EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
+    return make(layers.Add, dtype="float32")([chosen, line])
 
 
 def make_skips(make, kind, blocks, prompt):

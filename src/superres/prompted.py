@@ -82,12 +82,12 @@ class Prompted(Network):
         shapes = [None, None, 3], [None, text], [None], [], [len(VIEWS)]
         images, tokens, mask, strength, view = inputs = [keras.Input(shape) for shape in shapes]
         prompt = heard(make, tokens, mask, 2 * maps)
-        weights = Given(dtype="float32")([view_weights(make, prompt.words), view])
+        weights = make(Given, dtype="float32")([view_weights(make, prompt.words), view])
         plain = base(images, training=False)
-        large, low = (Viewed(dtype="float32")([x, weights]) for x in (plain, images))
-        local = CutLike(dtype="float32")([change(make, skip, maps, low, prompt), plain])
-        edited = [plain, large, Blurred(dtype="float32")(large), local, everywhere(make, prompt.words)]
-        super().__init__(inputs, Recoloured(dtype="float32")([*edited, strength, mask]), name=name)
+        large, low = (make(Viewed, dtype="float32")([x, weights]) for x in (plain, images))
+        local = make(CutLike, dtype="float32")([change(make, skip, maps, low, prompt), plain])
+        edited = [plain, large, make(Blurred, dtype="float32")(large), local, everywhere(make, prompt.words)]
+        super().__init__(inputs, make(Recoloured, dtype="float32")([*edited, strength, mask]), name=name)
         self.settings, self.base, self.seed, self.precision = settings, base, base.seed, base.precision
 
     @classmethod

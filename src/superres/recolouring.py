@@ -39,10 +39,13 @@ class Recoloured(layers.Layer):
     def call(self, inputs):
         plain, x, blurred, change, everywhere, strength, real = inputs
         b, h, w, c = ops.shape(x)
-        change = ops.reshape(change, [b, h, w, c, c + 1])
-        local = ops.sum(change[..., :c] * x[..., None, :], axis=-1) + change[..., c]
-        everywhere = ops.reshape(everywhere, [b, c, 2 * c + 1])
-        colours = ops.reshape(ops.concatenate([x, blurred], axis=-1), [b, h * w, 2 * c])
-        overall = ops.matmul(colours, ops.transpose(everywhere[..., :-1], [0, 2, 1])) + everywhere[:, None, :, -1]
+        everywhere = ops.reshape(everywhere, [b, 1, 1, c, 2 * c + 1])
+        overall = changed(ops.concatenate([x, blurred], axis=-1), everywhere)
+        edited = x + changed(x, ops.reshape(change, [b, h, w, c, c + 1])) + overall
         strength = ops.where(ops.any(real > 0, axis=1), strength, 0)[:, None, None, None]
-        return plain + strength * (x + local + ops.reshape(overall, [b, h, w, c]) - plain)
+        return plain + strength * (edited - plain)
+
+
+def changed(x, change):
+    """Matrix times colour, and a shift: of colours x [b, h, w, n] by changes [b, h, w, c, n + 1] to [b, h, w, c]."""
+    return ops.sum(change[..., :-1] * x[..., None, :], axis=-1) + change[..., -1]

@@ -106,8 +106,8 @@ class Generator(Network):
         x = functools.reduce(lambda x, _: block(make, x), range(blocks), start)
         x = make(BatchNormalization, gamma_initializer="zeros")(make.conv(64, 3)(x))
         x = last(upsample_twice(make, make(layers.Add)([start, x]), upsampling))
-        x = layers.Activation("tanh", dtype="float32")(x)  # of which the part that is nearly linear is used
-        super().__init__(inputs, layers.Rescaling(1, 0.5, dtype="float32")(x), name=name)
+        x = make(layers.Activation, "tanh", dtype="float32")(x)  # of which the part that is nearly linear is used
+        super().__init__(inputs, make(layers.Rescaling, 1, 0.5, dtype="float32")(x), name=name)
         self.kind, self.blocks, self.seed, self.precision = kind, blocks, seed, dtype
         start_as_interpolation(first, upsampling, last, bilinear=kind == "srgan")
 

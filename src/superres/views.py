@@ -45,7 +45,7 @@ def one_of(view: int) -> np.ndarray:
 
 def view_weights(make, words):
     """Weights of VIEWS [b, VIEWS] by words [b, n], in float32; the first is by far the largest at the start."""
-    layer = layers.Dense(len(VIEWS), "softmax", dtype="float32", kernel_initializer=make.start(), name="view")
+    layer = make(layers.Dense, len(VIEWS), "softmax", dtype="float32", kernel_initializer=make.start(), name="view")
     layer.build(words.shape)
     layer.bias.assign(ITSELF * one_of(0))
     return layer(words)
