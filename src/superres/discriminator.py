@@ -78,5 +78,5 @@ def discriminator(side: int, seed: int = 42, dtype: str = "float32", *, spectral
         x = conv(maps, 3, strides=stride)(x)
         x = leaky(make)(x if spectral else make(BatchNormalization)(x))
     x = leaky(make)(make(dense, 1024, kernel_initializer=make.start())(make(layers.Flatten)(x)))
-    x = dense(1, dtype="float32", kernel_initializer=make.start())(x)
+    x = make(dense, 1, dtype="float32", kernel_initializer=make.start())(x)
     return keras.Model(inputs, x, name="discriminator")
