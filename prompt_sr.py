@@ -8,7 +8,7 @@ from src.cli.parser import Number, Parser, at_most, positive, seed
 from src.cli.process import import_tensorflow, run
 from src.config import SAVE_DIR
 
-DATA = {"triples", "patch", "noise", "seed"}
+DATA = {"triples", "patch", "noise", "word_noise", "seed", "stage"}
 READS = {  # mode to the flags that it reads
     "upscale": prompting.PROMPTS | {"weights", "save_dir"} | cluster.FLAGS,
     "train": superres.RECIPE | HOSTED | DATA | {"text", "weights", "skip", "maps", "save_dir", "dtype"},
@@ -16,6 +16,7 @@ READS = {  # mode to the flags that it reads
 }
 NOISE = Number(float, 0, 1, "no picture is left in more")
 SKIPS = "none", "first", "sixth", "attention"
+STAGES = "words", "small", "large"
 
 
 def parse(argv):
@@ -47,10 +48,14 @@ def add_training_flags(group):
     """The flags of --train."""
     lines = "files of triples, of DIR; default: every train.jsonl in it, a valid.jsonl beside it for validation"
     group.add_argument("--triples", nargs="+", metavar="FILE.jsonl", help=lines)
+    stages = "train what a prompt decides alone; all, on small pictures; all, on large ones. Default: large"
+    group.add_argument("--stage", choices=STAGES, default="large", help=stages)
     group.add_argument("--skip", choices=SKIPS, default="attention", help="what the decoder sees of earlier blocks")
     group.add_argument("--maps", type=at_most(128, "the network has no more"), default=64, help="of the first block")
     group.add_argument("--patch", type=positive, default=32, help="low-resolution pixels on a side of a crop")
     group.add_argument("--noise", type=NOISE, default=0.0, help="deviation of noise added to low resolution, of 0..1")
+    words = "the same of a prompt's embeddings, as a share of their size, so that other words for it are heard, too"
+    group.add_argument("--word_noise", type=NOISE, default=0.0, help=words)
     superres.add_recipe_flags(group)
     add_dtype_flag(group)
 

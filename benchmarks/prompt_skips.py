@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What should the decoder of the prompt-guided network see of earlier blocks?
 
-Trains a network with each kind of skip on the same batches; prints how near edits are to what was asked for, and draws
-validation images at the same stages of each training. Goes on where it was stopped.
+Trains a network with each kind of skip on the same batches of small pictures; prints how near edits of large ones are
+to what was asked for, and draws validation images at the same stages of each training. Goes on where it was stopped.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+STAGE = "small"  # of `prompted.STAGES`
 STAGES = 4  # of a training, whose pictures are shown
 SHOWN = 6  # validation examples
 
@@ -34,10 +35,10 @@ def train(skip, base, data, recipe, folder, encoder):
                 made = [self.predict(*(x[None] for x in inputs))[0] for *inputs, _ in self.data.valid[:SHOWN]]
                 np.save(self.path.with_name(f"stage-{step}.npy"), np.stack(made))
 
-    net = Prompted.around(base, skip, text=encoder.width, encoder=encoder.fingerprint, dtype="mixed_bfloat16")
+    net = Prompted.around(base, skip, text=encoder.width, encoder=encoder.fingerprint)
     session = Session(folder / skip)
     with find_run(net, data, recipe, session) as run:
-        task = Watched(net, data, recipe, run.path / "best.keras")
+        task = Watched(net, data, recipe, run.path / "best.keras", STAGE)
         learn(task, run, recipe, session)
         stages = [run.path / f"stage-{task.steps * i // STAGES}.npy" for i in range(1, STAGES + 1)]
         return load_network(task.path), np.stack([np.load(path) for path in stages])
@@ -59,7 +60,7 @@ def main():
     from src.cli.process import import_tensorflow
 
     import_tensorflow()
-    from src.data.sheets import write_sheet
+    from src.data.sheets import enlarged, write_sheet
     from src.data.triples import read_triples
     from src.files import write_json
     from src.superres.bundled import find_network
@@ -71,12 +72,12 @@ def main():
     from src.text.encoder import TextEncoder
 
     encoder, (base, _), folder = TextEncoder.open(), find_network("srresnet"), Path(args.save_dir)
-    recipe = PixelRecipe("adam", 0.001, epochs=args.epochs, steps=100, n_batch=16, patience=args.epochs)
+    recipe = PixelRecipe("adam", 0.002, epochs=args.epochs, steps=100, n_batch=64, patience=args.epochs)
     net = Prompted.around(base, "none", text=encoder.width, encoder=encoder.fingerprint)
-    data = load_instructed(InstructedOptions(args.train), net, encoder)
+    data = load_instructed(InstructedOptions(args.train, stage=STAGE), net, encoder)
     triples = [t for path in args.test for t in read_triples(path)]
     shown = data.valid[:SHOWN]
-    rows, table = [[pixels(base(low[None])[0].numpy()) for low, *_ in shown]], {}
+    rows, table = [[pixels(low) for low, *_ in shown]], {}
     for skip in SKIPS:
         net, pictures = train(skip, base, data, recipe, folder, encoder)
         table[skip] = by_kind(score_edits(net, encoder, triples))["all"]
@@ -84,7 +85,7 @@ def main():
         rows += [list(pixels(stage)) for stage in pictures]
         write_json(folder / "skips.json", table)
     rows.append([pixels(high) for *_, high in shown])
-    write_sheet(folder / "skips.png", rows)
+    write_sheet(folder / "skips.png", [list(enlarged(np.stack(row), 3)) for row in rows])
     print(f"{folder / 'skips.png'}: unedited; {', '.join(SKIPS)} at {STAGES} stages each; what was asked for")
 
 

@@ -21,7 +21,7 @@ from src.text.encoder import TextEncoder
 TRAIN, VALID = "train.jsonl", "valid.jsonl"
 HELD_OUT = 20  # every such image of a file validates that has no VALID beside it
 SCORED = 64  # triples at most that a network is validated on
-ERRORS = "log(1 + relative squared error)"  # that `prompting.PromptTask` lowers: another is another run
+ERRORS = "log(1 + relative squared error), none beyond black and white"  # that are lowered: others make another run
 HELD, PROMPTS = 1 << 29, 1 << 12  # bytes of images, and prompts, that are held in memory
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low resolution, tokens, mask, high resolution
@@ -37,14 +37,18 @@ class InstructedOptions:
             of one without, one image in HELD_OUT does, with all its edits.
         patch: low-resolution pixels on a side of a crop.
         noise: standard deviation of Gaussian noise that is added to low resolution, of a range of 1.
+        word_noise: that of noise which is added to all of a prompt's embeddings alike, as a share of their mean's size.
         seed: of everything drawn.
+        stage: one of `prompted.STAGES`; edited images are as small as the others in all but `large`.
     """
 
     train: str
     triples: tuple[str, ...] = ()
     patch: int = 32
     noise: float = 0.0
+    word_noise: float = 0.0
     seed: int = 42
+    stage: str = "large"
 
 
 class Instructed:
@@ -56,6 +60,7 @@ class Instructed:
     def __init__(self, triples: Sequence[Triple], encoder: TextEncoder, options: InstructedOptions):
         """InputError if a prompt is not one for the encoder."""
         self.triples, self.options, self.encoder = triples, options, encoder
+        self.times = 4 if options.stage == "large" else 1  # as large as an image is the edited one
         self.length = max(len(encoder.numbers(prompt)) for prompt in {t.instruction for t in triples})
         kinds, of = np.unique([t.kind for t in triples], return_inverse=True)
         counts = np.bincount(of, minlength=len(kinds))
@@ -66,7 +71,7 @@ class Instructed:
     def signature(self, n_batch: int) -> tuple[tf.TensorSpec, ...]:
         """What `batches` yields: low resolution, tokens, their mask, high resolution."""
         p, t = self.options.patch, self.length
-        high = 4 * p
+        high = self.times * p
         shapes = [n_batch, p, p, 3], [n_batch, t, self.encoder.width], [n_batch, t], [n_batch, high, high, 3]
         return tuple(tf.TensorSpec(shape) for shape in shapes)
 
@@ -80,21 +85,34 @@ class Instructed:
 
     def example(self, triple: Triple, rng: np.random.Generator | None) -> Example:
         """A crop of a triple at random, with noise; the middle of it without where there is no `rng`."""
-        (low, before), (_, high) = self.picture(triple.image), self.picture(triple.edited)
-        check_sizes(triple, before, high, self.options.patch)
+        (low, before), (low_after, after) = self.picture(triple.image), self.picture(triple.edited)
+        check_sizes(triple, before, after, self.options.patch)
+        n, high = self.times, low_after if self.times == 1 else after
         spare = np.array(low.shape[:2]) - self.options.patch
         y, x = rng.integers(0, spare + 1) if rng else spare // 2
         p = self.options.patch
-        low, high = low[y : y + p, x : x + p], high[4 * y : 4 * (y + p), 4 * x : 4 * (x + p)]
+        low, high = low[y : y + p, x : x + p], high[n * y : n * (y + p), n * x : n * (x + p)]
         low, high = np.float32(low) / 255, np.float32(high) / 255
         if rng and self.options.noise:
             low = low + rng.normal(0, self.options.noise, low.shape).astype(np.float32)
-        return low, *self.tokens(triple.instruction), high
+        tokens, mask = self.tokens(triple.instruction)
+        if rng and self.options.word_noise:
+            tokens = in_noise(tokens, mask, self.options.word_noise, rng)
+        return low, tokens, mask, high
 
     def encoded(self, prompt):
         """The tokens of a prompt [t, d] and their mask [t], as long as those of the longest."""
         (tokens,), (mask,) = self.encoder.encode([prompt], self.length)
         return tokens, mask
+
+
+def in_noise(tokens: np.ndarray, mask: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """The tokens [t, d] of a prompt, moved alike: their mean by noise of so many times its own size.
+
+    So that a prompt in other words, whose mean lies beside it, is heard as this one.
+    """
+    size = np.sqrt(np.mean(np.mean(tokens[mask > 0], axis=0) ** 2))
+    return tokens + np.float32(deviation * size) * rng.standard_normal(tokens.shape[1], np.float32)
 
 
 class Recent:
@@ -186,7 +204,7 @@ def load_instructed(options: InstructedOptions, net: Prompted, encoder: TextEnco
     pairs = Instructed(train, encoder, options)
     of_valid = Instructed(valid, encoder, options)
     next(pairs.batches(1, 0, 1))  # complains now, not when training has begun
-    description = {name: getattr(options, name) for name in ("patch", "noise", "seed")}
+    description = {name: getattr(options, name) for name in ("patch", "noise", "word_noise", "seed", "stage")}
     description |= {
         "triples": fingerprint(paths, options.train),
         "images": fingerprint(pictures(train), options.train),

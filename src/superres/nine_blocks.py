@@ -13,11 +13,12 @@ from src.superres.subpixel import PixelShuffle
 
 SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
+WIDER = 2  # times as many maps where pixels are seen alone
 CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
 EVERYWHERE = 3 * (2 * 3 + 1)  # the same of the colour and of that around it
 WORDS = 256  # numbers that a prompt's vector is first turned into
 EDITS = 64  # changes everywhere, of which a prompt asks for a mean
-FAINT = 0.02  # of its usual size, at which a kernel starts whose change is of all pixels at once
+FAINT = 0.01  # of its usual size, at which a kernel starts whose change is of all pixels at once
 
 
 @register
@@ -48,9 +49,9 @@ def residual(make, x, words):
     return make(layers.Add)([x, small(make.conv(x.shape[-1], 3), y)])
 
 
-def enlarged(make, x, maps, times, width=3):
-    """Sub-pixel convolution: [b, h, w, c] to [b, times * h, times * w, maps]."""
-    return make(PixelShuffle, scale=times)(make.conv(times**2 * maps, width)(x))
+def enlarged(make, x, maps):
+    """Sub-pixel convolution: [b, h, w, c] at half the size to [b, 2 h, 2 w, maps]."""
+    return make(PixelShuffle, scale=DOWN)(make.conv(DOWN**2 * maps, 1)(x))
 
 
 def heard(make, tokens, mask, width):
@@ -72,45 +73,52 @@ def everywhere(make, words):
     edits = make(layers.Dense, EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
     chosen = small(edits, choice, FAINT)
     line = small(make(layers.Dense, EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
-    return make(layers.Add, dtype="float32")([chosen, line])
+    return make(layers.Add, dtype="float32", name="everywhere")([chosen, line])
+
+
+def told_pixels(make, x, maps, words):
+    """ReLU (told (conv 1x1 of x)): what becomes of each pixel by itself."""
+    return make(layers.ReLU)(told(make, make.conv(maps, 1)(x), words))
 
 
 def make_skips(make, kind, blocks, prompt):
     """Number of a decoder block to the maps that are added to what it takes; `blocks` are those of 1, 3 and 6."""
     first, *_, sixth = blocks
-    maps = first.shape[-1]
+    maps = WIDER * first.shape[-1]
     if kind == "first":
-        return {9: enlarged(make, first, maps, 2, width=1)}
+        return {9: make.conv(maps, 1)(first)}
     if kind == "sixth":
-        return {9: enlarged(make, sixth, maps, 4, width=1)}
+        return {9: enlarged(make, sixth, maps)}
     if kind == "attention":
         first, third, sixth = (attended(make, x, prompt) for x in blocks)
-        return {7: third, 8: first, 9: enlarged(make, sixth, maps, 4, width=1)}
+        return {7: third, 8: first, 9: enlarged(make, sixth, maps)}
     return {}
 
 
 def decode(make, x, skips, words):
-    """Blocks 7 to 9: maps of block 6, at half the size, to changes of colour at four times the image's size."""
-    maps = x.shape[-1] // 2
+    """Blocks 7 to 9: maps of block 6, at half the size, to changes of colour at the image's size.
+
+    The last two see each pixel alone: what a prompt makes of a colour, such as that of skin, is learnt fastest so.
+    """
+    maps = x.shape[-1]
 
     def with_skip(block, y):
         return make(layers.Add)([y, skips[block]]) if block in skips else y
 
-    x = enlarged(make, with_skip(7, x), maps, 2)
-    x = residual(make, residual(make, with_skip(8, x), words), words)
-    x = enlarged(make, x, maps, 2)
-    x = make.conv(maps, 3, activation="relu")(make(layers.ReLU)(with_skip(9, x)))
-    return make(PixelShuffle, scale=2)(small(make.conv(2**2 * CHANGE, 3), x))
+    x = enlarged(make, with_skip(7, x), maps)
+    x = told_pixels(make, with_skip(8, x), WIDER * maps, words)
+    x = told_pixels(make, x, WIDER * maps, words)
+    x = told_pixels(make, with_skip(9, x), WIDER * maps, words)
+    return small(make.conv(CHANGE, 1), x, FAINT)
 
 
 def change(make, skip, maps, images, prompt):
-    """The change of colour at each pixel of images [b, h, w, 3]: [b, 4 h, 4 w, CHANGE], h and w made even.
+    """The change of colour at each pixel of images [b, h, w, 3]: [b, h, w, CHANGE], h and w made even.
 
     `skip` is one of SKIPS, `maps` are those of block 1.
     """
     first = make.conv(maps, 3)(make(layers.Rescaling, 2, -1)(make(Aligned)(images)))
-    first = residual(make, first, prompt.words)
-    second = make.conv(2 * maps, 4, strides=DOWN)(first)
+    second = make.conv(maps, 4, strides=DOWN)(first)
     third = residual(make, second, prompt.words)
     fourth = tirg(make, third, prompt.vector)
     fifth = fusion(make, third, prompt.vector, fourth)

@@ -1,8 +1,9 @@
 """Training an upscaling network on pixels: validation PSNR after every epoch, early stopping."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,15 +70,19 @@ class PixelTask(Task):
     """A network that learns to lower the mean squared error of its pixels; the best one is kept in a file.
 
     Attributes:
+        learner: the network, or a model of those of its weights that are trained.
         best: the highest validation PSNR so far, in dB.
         waited: epochs since then.
     """
 
-    def __init__(self, net: Network, data: TrainingData, recipe: PixelRecipe, path: Path):
+    def __init__(
+        self, net: Network, data: TrainingData, recipe: PixelRecipe, path: Path, learner: keras.Model | None = None
+    ):
         """Under the run's strategy; `path` is the file of the best network."""
+        self.learner = net if learner is None else learner
         self.net, self.data, self.recipe, self.path = net, data, recipe, path
         self.upscaler, self.optimizer = Upscaler(net), recipe.make_optimizer(net.precision)
-        self.optimizer.build(net.trainable_variables)
+        self.optimizer.build(self.learner.trainable_variables)
         self.best = tf.Variable(-np.inf, dtype=tf.float64, trainable=False)
         self.waited = tf.Variable(0, trainable=False)
         self.steps = recipe.epochs * recipe.steps
@@ -97,13 +102,17 @@ class PixelTask(Task):
         """
         *inputs, high = batch
         with tf.GradientTape() as tape:
-            made = self.net(inputs if len(inputs) > 1 else inputs[0], training=True)
+            made = self.learner(self.taken(inputs), training=True)
             errors = self.errors(inputs[0], inner(made, high), high)
             loss = tf.reduce_sum(errors) / self.recipe.n_batch  # the optimizer sums gradients over replicas
             aim = self.optimizer.scale_loss(loss)
-        variables = self.net.trainable_variables
+        variables = self.learner.trainable_variables
         self.optimizer.apply(tape.gradient(aim, variables), variables)
         return {"loss": loss}
+
+    def taken(self, inputs: Sequence[tf.Tensor]) -> Any:
+        """What the learner takes, of a batch without high resolution."""
+        return inputs[0]
 
     @staticmethod
     def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

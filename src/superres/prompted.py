@@ -17,10 +17,11 @@ from src.config import InputError
 from src.schema import Integer, OneOf, Real, Text
 from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.nine_blocks import SKIPS, CutLike, change, everywhere, heard
-from src.superres.recolouring import Blurred, Recoloured
+from src.superres.recolouring import BLUR, Blurred, Interpolated, Recoloured
 from src.superres.srgan import Generator
 from src.superres.views import HALF, VIEWS, Given, Viewed, one_of, seen, view_weights
 
+STAGES = "words", "small", "large"  # of training: what a prompt decides alone, all of it on small pictures, all of it
 STRENGTHS = Real(0, 1)
 
 
@@ -33,14 +34,14 @@ class Prompted(Network):
     prompt's own). Without a prompt and at a strength of 0 its output is SRResNet's, bit for bit.
 
     Images are whole, or tiles of images that have been `seen` in the view that the prompt asks for; then the weights
-    are 1, 0, 0. But for the view an edit follows from pixels at most 25 away, 51 x 51 of the input in all. Images of
+    are 1, 0, 0. But for the view an edit follows from pixels at most 16 away, 33 x 33 of the input in all. Images of
     odd sizes are made even at the right and at the bottom. A tile that starts at an even row and column equals the
-    whole 28 pixels from its border, and nearly so from `context` on.
+    whole 19 pixels from its border, and nearly so from `context` on.
 
     Args:
         skip: what the decoder sees of earlier blocks: `none`; `first`, block 1 in block 9; `sixth`, block 6 in block 9;
             `attention`, blocks 3, 1 and 6 in blocks 7, 8 and 9, as attention over the prompt's tokens edits them.
-        maps: of block 1; twice as many at half the size.
+        maps: of each block but the last two, which have twice as many.
         blocks: of SRResNet, whose weights are not trained here.
         text: width of token embeddings; MiniLM's is 384.
         encoder: the fingerprint of the text encoder that it was trained with; any if empty.
@@ -81,13 +82,17 @@ class Prompted(Network):
         make = Layers(base.seed, base.precision)
         shapes = [None, None, 3], [None, text], [None], [], [len(VIEWS)]
         images, tokens, mask, strength, view = inputs = [keras.Input(shape) for shape in shapes]
-        prompt = heard(make, tokens, mask, 2 * maps)
+        prompt = heard(make, tokens, mask, maps)
         weights = make(Given, dtype="float32")([view_weights(make, prompt.words), view])
         plain = base(images, training=False)
-        large, low = (make(Viewed, dtype="float32")([x, weights]) for x in (plain, images))
-        local = make(CutLike, dtype="float32")([change(make, skip, maps, low, prompt), plain])
-        edited = [plain, large, make(Blurred, dtype="float32")(large), local, everywhere(make, prompt.words)]
-        super().__init__(inputs, make(Recoloured, dtype="float32")([*edited, strength, mask]), name=name)
+        large, low = (
+            make(Viewed, dtype="float32", name=n)([x, weights]) for x, n in ((plain, "large"), (images, "low"))
+        )
+        local = make(CutLike, dtype="float32", name="change")([change(make, skip, maps, low, prompt), images])
+        smooth = make(Interpolated, self.scale, dtype="float32")(local)
+        blurred = make(Blurred, BLUR, dtype="float32")(large)
+        edited = [plain, large, blurred, everywhere(make, prompt.words), strength, mask, smooth]
+        super().__init__(inputs, make(Recoloured, dtype="float32")(edited), name=name)
         self.settings, self.base, self.seed, self.precision = settings, base, base.seed, base.precision
 
     @classmethod
@@ -109,6 +114,19 @@ class Prompted(Network):
             prompt = [ops.zeros([b, 1, self.settings["text"]]), ops.zeros([b, 1])]
         defaults = [ops.ones([b]), ops.zeros([b, len(VIEWS)])]
         return [images, *prompt, *defaults[len(prompt) - 2 :]]
+
+    def part(self, stage: str) -> keras.Model:
+        """What one of STAGES trains, a model of all five inputs: of small pictures what becomes of them in their size.
+
+        A change of colours is nearly the same in both sizes, and a small picture is a sixteenth of the work.
+        """
+        if stage == "large":
+            return self
+        images, _, mask, strength, _ = self.inputs
+        low, overall, local = (self.get_layer(name).output for name in ("low", "everywhere", "change"))
+        blurred = Blurred(BLUR / self.scale, dtype="float32")(low)
+        edited = [images, low, blurred, overall, strength, mask, *([local] if stage == "small" else [])]
+        return keras.Model(self.inputs, Recoloured(dtype="float32")(edited))
 
     @functools.cached_property
     def view_of(self) -> keras.Model:

@@ -1,5 +1,6 @@
 """Training a prompt-guided network on triples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,17 @@ class PromptTask(PixelTask):
     goes far wrong, whose gradient the logarithm bounds, would throw back all others.
     """
 
-    def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path):
-        super().__init__(net, data, recipe, path)
-        self.predict = tf.function(lambda *inputs: net(inputs), autograph=False)
+    def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path, stage: str = "large"):
+        """`stage` is one of `prompted.STAGES`, which the data were made for."""
+        super().__init__(net, data, recipe, path, net.part(stage))
+        self.predict = tf.function(lambda *inputs: self.learner(self.taken(inputs)), autograph=False)
+
+    def taken(self, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return self.net.completed(inputs)
 
     @staticmethod
     def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+        made = tf.where(tf.clip_by_value(made, 0, 1) == high, high, made)  # whiter than white is white
         return tf.math.log1p(squared_distance(made, high) / (asked_for(low, high) + FAINTEST))
 
     def validate(self) -> Figures:
@@ -65,9 +71,10 @@ def train_on_triples(
     data = load_instructed(options, net, encoder)
     if session.weights:
         start_from(session.weights, net)
-    unedited = float(np.mean([psnr_of(net.base(low[None])[0].numpy(), high) for low, *_, high in data.valid]))
+    plain = net.base if options.stage == "large" else lambda low: low
+    unedited = float(np.mean([psnr_of(np.array(plain(low[None])[0]), high) for low, *_, high in data.valid]))
     with find_run(net, data, recipe, session) as run:
         with session.strategy.scope():
-            task = PromptTask(net, data, recipe, run.path / "best.keras")
+            task = PromptTask(net, data, recipe, run.path / "best.keras", options.stage)
         learn(task, run, recipe, session)
         return plotted(run, Trained(task.path, float(task.best.numpy()), unedited, len(data.valid)))

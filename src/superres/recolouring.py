@@ -1,6 +1,7 @@
 """How the colours of an enlarged picture change by what a prompt asks for, at each pixel and everywhere."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,11 +14,15 @@ BLUR = 3.2  # pixels of the enlarged image: the standard deviation of what can b
 
 @register
 class Blurred(layers.Layer):
-    """Images [b, h, w, c] under a Gaussian of BLUR pixels; near borders the mean of the pixels there are."""
+    """Images [b, h, w, c] under a Gaussian of `sigma` pixels; near borders the mean of the pixels there are."""
+
+    def __init__(self, sigma: float, **options: Any):
+        super().__init__(**options)
+        self.sigma = sigma
 
     def call(self, x):
-        places = np.arange(-3 * math.ceil(BLUR), 3 * math.ceil(BLUR) + 1)
-        kernel = tf.constant(np.exp(-((places / BLUR) ** 2) / 2), x.dtype)
+        far = 3 * math.ceil(self.sigma)
+        kernel = tf.constant(np.exp(-((np.arange(-far, far + 1) / self.sigma) ** 2) / 2), x.dtype)
         x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
         kernel = tf.tile(kernel[:, None, None, None], [1, 1, x.shape[-1], 1])
         for axes in ((0, 1, 2, 3), (1, 0, 2, 3)):
@@ -26,22 +31,41 @@ class Blurred(layers.Layer):
 
 
 @register
+class Interpolated(layers.Layer):
+    """Maps [b, h, w, c] to [b, scale * h, scale * w, c], linearly between the middles of their pixels."""
+
+    def __init__(self, scale: int, **options: Any):
+        super().__init__(**options)
+        self.scale = scale
+
+    def call(self, x):
+        _, h, w, _ = ops.shape(x)
+        return tf.image.resize(x, [self.scale * h, self.scale * w], "bilinear")
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        b, h, w, c = shape
+        return b, h and self.scale * h, w and self.scale * w, c
+
+
+@register
 class Recoloured(layers.Layer):
     """Images, edited: the colours of a view of them change by what a prompt asks for at each pixel and everywhere.
 
-    Takes plain images [b, h, w, 3], the view, the view blurred, a change at each pixel [b, h, w, 12], one everywhere
-    [b, 21], strengths [b], and the mask of the prompt [b, t]. The change at a pixel is a matrix [3, 3] of the view's
-    colour and, behind it, a shift; that everywhere a matrix [3, 6] of the colour and the blurred one, and a shift. So
-    details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et al. 2017). Strength goes
-    from the plain image, at 0, to the edited one, at 1. At 0, and for a mask of zeros, the image stays bit for bit.
+    Takes plain images [b, h, w, 3], the view, the view blurred, a change everywhere [b, 21], strengths [b], the mask of
+    the prompt [b, t] and, unless there is none, a change at each pixel [b, h, w, 12]. The change at a pixel is a matrix
+    [3, 3] of the view's colour and, behind it, a shift; that everywhere a matrix [3, 6] of the colour and the blurred
+    one, and a shift. So details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et al.
+    2017). Strength goes from the plain image, at 0, to the edited one, at 1. At 0, and for a mask of zeros, the image
+    stays bit for bit.
     """
 
     def call(self, inputs):
-        plain, x, blurred, change, everywhere, strength, real = inputs
+        plain, x, blurred, everywhere, strength, real, *change = inputs
         b, h, w, c = ops.shape(x)
         everywhere = ops.reshape(everywhere, [b, 1, 1, c, 2 * c + 1])
-        overall = changed(ops.concatenate([x, blurred], axis=-1), everywhere)
-        edited = x + changed(x, ops.reshape(change, [b, h, w, c, c + 1])) + overall
+        edited = x + changed(ops.concatenate([x, blurred], axis=-1), everywhere)
+        for each in change:
+            edited = edited + changed(x, ops.reshape(each, [b, h, w, c, c + 1]))
         strength = ops.where(ops.any(real > 0, axis=1), strength, 0)[:, None, None, None]
         return plain + strength * (edited - plain)
 

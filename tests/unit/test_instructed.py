@@ -12,7 +12,7 @@ from src.superres.degradation import resized
 from src.superres.edit_scoring import EditScore, by_kind, score_edits
 from src.superres.instructed import Instructed, InstructedOptions, Recent, find_triples, load_instructed, split
 from src.superres.pixel import PixelRecipe
-from src.superres.prompted import Prompted
+from src.superres.prompted import STAGES, Prompted
 from src.superres.prompting import PromptTask, asked_for, train_on_triples
 from src.superres.prompts import Editor, Prompts, slug
 from src.superres.stages import Session
@@ -119,6 +119,30 @@ def test_noise_is_added_to_low_resolution_alone(tmp_path):
     np.testing.assert_array_equal(noisy.example(triple, None)[0], clean.example(triple, None)[0])
 
 
+def test_small_stages_take_edited_images_as_small_as_the_others(tmp_path):
+    (triple, *_) = read_triples(make_triples(tmp_path, images=1))
+    large, small = (
+        Instructed([triple], ENCODER, InstructedOptions(str(tmp_path), patch=8, stage=s)) for s in STAGES[2:0:-1]
+    )
+    assert large.signature(2)[-1].shape == (2, 32, 32, 3) and small.signature(2)[-1].shape == (2, 8, 8, 3)
+    (low, *_, high), (same, *_, edited) = large.example(triple, None), small.example(triple, None)
+    np.testing.assert_array_equal(low, same)
+    np.testing.assert_allclose(
+        edited, resized(np.uint8(np.rint(255 * high)), (8, 8)) / 255, atol=0.05
+    )  # but for borders
+    assert np.abs(edited - low).mean() > 0.1
+
+
+def test_noise_of_words_moves_all_tokens_alike(tmp_path):
+    (triple, *_) = read_triples(make_triples(tmp_path, images=1))
+    noisy = Instructed([triple], ENCODER, InstructedOptions(str(tmp_path), patch=8, word_noise=0.5))
+    (_, tokens, mask, _), (_, moved, same, _) = (noisy.example(triple, rng) for rng in (None, np.random.default_rng(0)))
+    np.testing.assert_array_equal(mask, same)
+    np.testing.assert_allclose(moved - tokens, (moved - tokens)[:1].repeat(len(tokens), 0), atol=1e-5)
+    before, after = (x[mask > 0].mean(axis=0) for x in (tokens, moved))
+    assert 0.4 < np.std(after - before) / np.sqrt(np.mean(before**2)) < 0.6
+
+
 def test_rare_kinds_are_drawn_by_the_square_root_of_their_number(tmp_path):
     triples = read_triples(make_triples(tmp_path, images=16, size=16))
     data = Instructed(triples, ENCODER, InstructedOptions(str(tmp_path), patch=4))
@@ -182,6 +206,32 @@ def test_mistakes(tmp_path):
 
 
 @pytest.mark.slow
+def test_stages_go_on_from_each_other_and_teach_the_whole(tmp_path):
+    """Small pictures teach what becomes of large ones; what a prompt decides alone leaves all other weights alone."""
+    make_triples(tmp_path / "data", images=40, size=16)
+    net, first = Prompted("first", **TINY | {"maps": 8}), Prompted("first", **TINY | {"maps": 8})
+    recipe = PixelRecipe("adam", 0.01, epochs=2, steps=40, n_batch=8)
+    weights, unedited = (), train_options(tmp_path, "large")
+    for stage in STAGES[:2]:
+        session = Session(tmp_path / stage, weights)
+        done = train_on_triples(net, train_options(tmp_path, stage), recipe, session, ENCODER)
+        assert done.psnr > done.baseline + 5
+        if stage == "words":
+            moved = [not np.array_equal(a, b) for a, b in zip(first.get_weights(), net.get_weights())]
+            assert sum(moved) == len(net.part("words").trainable_variables) < len(moved)
+        weights = (str(done.path),)
+    large = load_instructed(unedited, net, ENCODER)
+    task = PromptTask(net, large, recipe, tmp_path / "unused.keras")
+    assert task.validate()["psnr"] > done.baseline + 5
+    with pytest.raises(InputError, match="stage"):
+        train_on_triples(net, unedited, recipe, session, ENCODER)
+
+
+def train_options(folder, stage):
+    return InstructedOptions(str(folder / "data"), patch=4, stage=stage)
+
+
+@pytest.mark.slow
 def test_training_learns_edits_and_keeps_srresnet(tmp_path):
     make_triples(tmp_path / "data", images=40, size=16)
     net = Prompted("attention", **TINY | {"maps": 8})
@@ -212,11 +262,19 @@ def test_a_small_edit_weighs_nearly_as_much_as_a_large_one():
     np.testing.assert_allclose(PromptTask.errors(low, edited, edited), 0)
 
 
+def test_beyond_white_and_black_nothing_is_wrong():
+    low, white = np.full([1, 2, 2, 3], 0.4, np.float32), np.ones([1, 8, 8, 3], np.float32)
+    for made, right in ((1.5, True), (1.0, True), (0.9, False)):
+        assert (PromptTask.errors(low, made * white, white) == 0).numpy().all() == right
+        assert (PromptTask.errors(low, (1 - made) * white, 0 * white) == 0).numpy().all() == right
+    assert (PromptTask.errors(low, 1.5 * white, 0.9 * white) > 0).numpy().all()
+
+
 def heard(net):
     """The network with weights at random where it edits, so that each prompt does something else."""
     rng = np.random.default_rng(0)
     for v in net.trainable_variables:
-        v.assign(rng.normal(0, 0.3, v.shape))
+        v.assign(rng.normal(0, 0.15, v.shape))
     return net
 
 

@@ -18,7 +18,7 @@ from src.superres.composition import Prompt
 from src.superres.edit_scoring import itself
 from src.superres.network import Layers
 from src.superres.nine_blocks import SKIPS, CutLike, enlarged, residual
-from src.superres.prompted import Prompted, Told
+from src.superres.prompted import STAGES, Prompted, Told
 from src.superres.srgan import Generator
 from src.superres.upscaler import Upscaler
 from src.superres.views import VIEWS, Viewed, middle, one_of, seen
@@ -121,8 +121,11 @@ class Reference:
     def residual(self, x, words):
         return x + self.conv(relu(self.told(self.conv(x), words)))
 
-    def enlarged(self, x, r):
-        return shuffle(self.conv(x), r)
+    def told_pixels(self, x, words):
+        return relu(self.told(self.conv(x), words))
+
+    def enlarged(self, x):
+        return shuffle(self.conv(x), 2)
 
     def over_space(self, vector, x):
         return np.ones([*x.shape[:3], 1]) * vector[:, None, None]
@@ -160,28 +163,30 @@ class Reference:
 
     def change(self, skip, images, words, vector, tokens, mask):
         """All nine blocks, for images of even size: the changes of colour."""
-        one = self.residual(self.conv(2.0 * images - 1), words)
+        one = self.conv(2.0 * images - 1)
         two = self.residual(self.conv(one, stride=2), words)
         three, four = two, self.tirg(two, vector)
         six = self.residual(self.fusion(three, vector, four), words)
         to_7, to_8, to_9 = 0, 0, 0
         if skip == "attention":
             to_8, to_7, edited = (self.attended(x, tokens, mask) for x in (one, three, six))
-            to_9 = self.enlarged(edited, 4)
+            to_9 = self.enlarged(edited)
         elif skip != "none":
-            to_9 = self.enlarged(*{"first": (one, 2), "sixth": (six, 4)}[skip])
-        seven = self.enlarged(six + to_7, 2)
-        eight = self.enlarged(self.residual(self.residual(seven + to_8, words), words), 2)
-        return self.enlarged(relu(self.conv(relu(eight + to_9))), 2)
+            to_9 = self.conv(one) if skip == "first" else self.enlarged(six)
+        seven = self.enlarged(six + to_7)
+        eight = self.told_pixels(self.told_pixels(seven + to_8, words), words)
+        return self.conv(self.told_pixels(eight + to_9, words))
 
-    def network(self, skip, base, images, tokens, mask, strength):
+    def network(self, skip, base, images, tokens, mask, strength, small=False):
         words, *prompt = self.prompt(tokens, mask)
         kernel, bias = self.net.get_layer("view").get_weights()
         weights = softmax(words @ kernel + bias)
         large, low = viewed(base, weights), viewed(images, weights)
         change = self.change(skip, low, words, *prompt)
         everywhere = self.dense(softmax(self.dense(words))) + self.dense(words)
-        return recoloured(base, large, change, everywhere, strength)
+        if small:
+            return recoloured(images, low, change, everywhere, strength, 0.8)
+        return recoloured(base, large, bilinear(change, 4), everywhere, strength, 3.2)
 
 
 def softmax(x):
@@ -193,20 +198,30 @@ def viewed(x, weights):
     return np.stack([a * y + b * y[:, ::-1] + c * m for y, m, (a, b, c) in zip(x, middle(x), weights)])
 
 
-def blurred(x):
-    """An image [h, w, c] under a Gaussian of 3.2 pixels, cut off after 12, weights adding up to 1 at each place."""
+def bilinear(x, n):
+    """Images [b, h, w, c], n times as large: between the middles of their pixels, beyond the outermost as these."""
+
+    def rows(size):
+        at = np.clip((np.arange(n * size) + 0.5) / n - 0.5, 0, size - 1)
+        return np.maximum(0, 1 - abs(at[:, None] - np.arange(size)))
+
+    return np.einsum("ih,jw,bhwc->bijc", rows(x.shape[1]), rows(x.shape[2]), x)
+
+
+def blurred(x, sigma):
+    """An image [h, w, c] under a Gaussian, cut off after three times its deviation, weights adding up to 1."""
 
     def rows(n):
         d = np.arange(n)[:, None] - np.arange(n)
-        weights = np.exp(-((d / 3.2) ** 2) / 2) * (abs(d) <= 12)
+        weights = np.exp(-((d / sigma) ** 2) / 2) * (abs(d) <= 3 * np.ceil(sigma))
         return weights / weights.sum(axis=1, keepdims=True)
 
     return np.einsum("ih,jw,hwc->ijc", rows(x.shape[0]), rows(x.shape[1]), x)
 
 
-def recoloured(plain, x, change, everywhere, strength):
+def recoloured(plain, x, change, everywhere, strength, sigma):
     """Pixel by pixel."""
-    out, around = np.empty(x.shape), np.stack([blurred(y) for y in x])
+    out, around = np.empty(x.shape), np.stack([blurred(y, sigma) for y in x])
     for place in np.ndindex(x.shape[:3]):
         here, overall = change[place].reshape(3, 4), everywhere[place[0]].reshape(3, 7)
         edited = x[place] + here[:, :3] @ x[place] + here[:, 3]
@@ -227,6 +242,8 @@ def test_the_network_is_numpys(skip, strength):
     net, (images, tokens, mask) = small(skip), make_batch()
     out = net([images, tokens, mask, np.full([2], strength, np.float32)])
     close(out, Reference(net).network(skip, net.base(images).numpy(), images, tokens, mask, strength))
+    inputs = net.completed([images, tokens, mask, np.full([2], strength, np.float32)])
+    close(net.part("small")(inputs), Reference(net).network(skip, images, images, tokens, mask, strength, small=True))
 
 
 def one_block(block, *shapes):
@@ -242,8 +259,23 @@ def test_tirg_is_its_formula():
     close(net([x, vector]), Reference(net).tirg(x, vector))
 
 
-def test_the_command_knows_the_skips():
-    assert prompt_sr.SKIPS == SKIPS
+def test_the_command_knows_skips_and_stages():
+    assert (prompt_sr.SKIPS, prompt_sr.STAGES) == (SKIPS, STAGES)
+
+
+def test_what_a_prompt_decides_alone():
+    """The change everywhere and the view, and no weight that looks at a picture."""
+    net, (images, tokens, mask) = small(), make_batch()
+    part = net.part("words")
+    made = part(net.completed([images, tokens, mask]))
+    none = np.zeros([*images.shape[:3], 12])
+    low = viewed(images, np.array(net.view_of([tokens, mask])))
+    whole = net.get_layer("everywhere").output
+    everywhere = keras.Model(net.inputs[1:3], whole)([tokens, mask]).numpy()
+    close(made, recoloured(images, low, none, everywhere, 1.0, 0.8))
+    assert {v.path.split("/")[0].split("_")[0] for v in part.trainable_variables} == {"dense", "view"}
+    assert len(part.trainable_variables) == 9 < len(net.part("small").trainable_variables)
+    assert len(net.part("small").trainable_variables) == len(net.part("large").trainable_variables)
 
 
 def test_tirgs_weights_start_at_1_and_10():
@@ -272,9 +304,9 @@ def test_residual_and_sub_pixel_blocks_are_numpys():
     x, words = numbers(2, 4, 5, MAPS), numbers(2, TEXT)
     net = one_block(residual, [4, 5, MAPS], [TEXT])
     close(net([x, words]), Reference(net).residual(x, words))
-    net = one_block(lambda make, x: enlarged(make, x, 2, 4), [4, 5, MAPS])
-    assert net([x]).shape == (2, 16, 20, 2)
-    close(net([x]), Reference(net).enlarged(x, 4))
+    net = one_block(lambda make, x: enlarged(make, x, 2), [4, 5, MAPS])
+    assert net([x]).shape == (2, 8, 10, 2)
+    close(net([x]), Reference(net).enlarged(x))
 
 
 def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width():
@@ -288,14 +320,14 @@ def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width()
     close(made[0, 3], 3 * tokens[0, 3] / norm(tokens[0, 3]))
 
 
-COUNTS = {"none": 2_773_642, "first": 2_790_282, "sixth": 2_905_738, "attention": 3_246_538}
+COUNTS = {"none": 911_078, "first": 919_398, "sixth": 944_358, "attention": 1_178_406}
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_parameters_are_pinned_and_a_new_network_edits_little(skip):
     net, low = Prompted(skip), photo(24, 30)[None] / np.float32(255)
-    assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 3_500_000
-    assert 2 * net.count_params() < 10e6
+    assert sum(int(np.prod(v.shape)) for v in net.trainable_variables) == COUNTS[skip] < 1_200_000
+    assert 2 * net.count_params() < 5e6
     prompt = numbers(1, 4, 384), np.ones([1, 4], np.float32)
     assert 1e-4 < np.abs(net([low, *prompt]) - net.base(low)).mean() < 0.05
 
@@ -351,16 +383,16 @@ def test_odd_sizes_are_made_even(skip, h, w):
     (cut,) = (layer for layer in net.layers if isinstance(layer, CutLike))
     change = keras.Model(net.inputs, cut.output)
     made = change([images, *prompt, *itself(2)])
-    assert made.shape == (2, 4 * h, 4 * w, 12) and net([images, *prompt]).shape == (2, 4 * h, 4 * w, 3)
+    assert made.shape == (2, h, w, 12) and net([images, *prompt]).shape == (2, 4 * h, 4 * w, 3)
     even = np.pad(images, [(0, 0), (0, h % 2), (0, w % 2), (0, 0)], mode="edge")
     of_even = change([even, *prompt, *itself(2)])
-    np.testing.assert_array_equal(made, of_even[:, : 4 * h, : 4 * w])
+    np.testing.assert_array_equal(made, of_even[:, :h, :w])
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("place", [40, 41])
 def test_how_far_a_pixel_sees(skip, place):
-    """Exactly 25 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
+    """Exactly 16 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
     net, images = small(skip), tf.constant(RNG.random([4, 82, 82, 3], np.float32))
     prompt = numbers(4, 3, TEXT), np.ones([4, 3], np.float32)
     with tf.GradientTape() as tape:
@@ -369,13 +401,13 @@ def test_how_far_a_pixel_sees(skip, place):
         aim = tf.reduce_sum(made**2)
     rows, columns = np.nonzero(tape.gradient(aim, images).numpy().any(axis=(0, 3)))
     reach = (rows.min() - place, rows.max() - place, columns.min() - place, columns.max() - place)
-    assert reach == ((-24, 25) * 2 if place % 2 == 0 else (-25, 24) * 2)
-    assert 2 * 25 + 1 < 64
+    assert reach == ((-16, 15) * 2 if place % 2 == 0 else (-15, 16) * 2)
+    assert 2 * 16 + 1 < 64
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_tile_equals_the_whole_inside_its_margin(skip):
-    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 28
+    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 19
     image = photo(95, 90)[None] / np.float32(255)
     whole, tile = (net([x, *prompt, *itself(1)]).numpy() for x in (image, image[:, 14:83, 20:81]))
     inside = whole[:, 4 * (14 + m) : 4 * (83 - m), 4 * (20 + m) : 4 * (81 - m)]
@@ -480,7 +512,7 @@ def gradients_of(net, batch, target):
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_step_lowers_the_loss_and_moves_all_that_it_depends_on(skip):
     net, (images, tokens, mask) = Prompted(skip, maps=8, blocks=1, text=TEXT), make_batch(4, 5, 6)
-    target, optimizer = RNG.random([4, 20, 24, 3], np.float32), keras.optimizers.Adam(0.001)
+    target, optimizer = RNG.random([4, 20, 24, 3], np.float32), keras.optimizers.Adam(0.0003)
     before = [v.numpy() for v in net.trainable_variables]
     loss, gradients = gradients_of(net, [images, tokens, mask], target)
     assert all(np.abs(g).max() > 1e-8 for g in gradients)  # an untrained one could be moved by rounding alone
