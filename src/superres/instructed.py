@@ -65,7 +65,7 @@ class Instructed:
         kinds, of = np.unique([t.kind for t in triples], return_inverse=True)
         counts = np.bincount(of, minlength=len(kinds))
         self.share = (counts**-0.5)[of] / np.sqrt(counts).sum()
-        self.picture = Recent(read_pair, HELD)
+        self.picture = Recent(read_pair if options.stage == "large" else read_small, HELD)
         self.tokens = functools.lru_cache(PROMPTS)(self.encoded)
 
     def signature(self, n_batch: int) -> tuple[tf.TensorSpec, ...]:
@@ -85,9 +85,8 @@ class Instructed:
 
     def example(self, triple: Triple, rng: np.random.Generator | None) -> Example:
         """A crop of a triple at random, with noise; the middle of it without where there is no `rng`."""
-        (low, before), (low_after, after) = self.picture(triple.image), self.picture(triple.edited)
-        check_sizes(triple, before, after, self.options.patch)
-        n, high = self.times, low_after if self.times == 1 else after
+        (low, before), (_, high), n = self.picture(triple.image), self.picture(triple.edited), self.times
+        check_sizes(triple, *(4 // n * np.array(x.shape[:2]) for x in (before, high)), self.options.patch)
         spare = np.array(low.shape[:2]) - self.options.patch
         y, x = rng.integers(0, spare + 1) if rng else spare // 2
         p = self.options.patch
@@ -145,14 +144,19 @@ def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def read_small(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Low resolution of an image file, twice: what stages on small pictures need, and far more of it can be held."""
+    low, _ = read_pair(path)
+    return low, low
+
+
 def check_sizes(triple, before, after, patch):
-    """InputError if the images of a triple differ in size, or are smaller than a crop."""
-    if before.shape != after.shape:
-        sizes = f"{after.shape[1]}x{after.shape[0]} pixels, but {triple.image} has {before.shape[1]}x{before.shape[0]}"
-        raise InputError(f"{triple.edited}: {sizes}; make the triples anew")
-    if min(before.shape[:2]) < 4 * patch:
-        size = f"{before.shape[1]}x{before.shape[0]} pixels"
-        raise InputError(f"{triple.image}: {size}, but `patch` {patch} needs {4 * patch} on a side; take fewer")
+    """InputError if the images of a triple differ in size [2], or are smaller than a crop."""
+    sizes = [f"{w}x{h} pixels" for h, w in (before, after)]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"{triple.edited}: {sizes[1]}, but {triple.image} has {sizes[0]}; make the triples anew")
+    if min(before) < 4 * patch:
+        raise InputError(f"{triple.image}: {sizes[0]}, but `patch` {patch} needs {4 * patch} on a side; take fewer")
 
 
 def find_triples(options: InstructedOptions) -> list[Path]:

@@ -125,6 +125,7 @@ def test_small_stages_take_edited_images_as_small_as_the_others(tmp_path):
         Instructed([triple], ENCODER, InstructedOptions(str(tmp_path), patch=8, stage=s)) for s in STAGES[2:0:-1]
     )
     assert large.signature(2)[-1].shape == (2, 32, 32, 3) and small.signature(2)[-1].shape == (2, 8, 8, 3)
+    assert all(x.shape == (8, 9, 3) for x in small.picture(triple.image))  # and holds no large ones
     (low, *_, high), (same, *_, edited) = large.example(triple, None), small.example(triple, None)
     np.testing.assert_array_equal(low, same)
     np.testing.assert_allclose(
@@ -196,6 +197,7 @@ def test_mistakes(tmp_path):
         (lambda: load(tmp_path / "nothing"), "nothing: no train.jsonl in it; make one with triples.py"),
         (lambda: load(tmp_path, triples=("other.jsonl",)), "other.jsonl"),
         (lambda: load(few.parent), "few/train.jsonl: too few images to train and to validate on"),
+        (lambda: load(tmp_path, patch=9, stage="small"), "36x32 pixels, but `patch` 9 needs 36 on a side; take fewer"),
         (lambda: load(tmp_path, patch=9), "but `patch` 9 needs 36 on a side; take fewer"),
         (lambda: load(tmp_path, Prompted(maps=1, blocks=0, encoder="0" * 16)), "`text`: an encoder of 384 numbers"),
         (lambda: load(tmp_path, Prompted(maps=1, blocks=0, text=8)), "the network was trained with 8 and any"),
