@@ -108,7 +108,7 @@ def regressions(x: np.ndarray, labels: np.ndarray, strengths: Iterable[float], c
     from threadpoolctl import threadpool_limits
 
     scaler = StandardScaler()
-    scaled = scaler.fit_transform(x)
+    scaled = scaler.fit_transform(np.asarray(x, np.float64))  # in float32 the end depends on the processor's rounding
     model = LogisticRegression(max_iter=ITERATIONS, warm_start=True, tol=TOLERANCE)
     # One thread: several wait for each other in busy loops, which takes a hundred times as long beside other work.
     with warnings.catch_warnings(), threadpool_limits(1):

@@ -85,8 +85,8 @@ class Instructed:
 
     def example(self, triple: Triple, rng: np.random.Generator | None) -> Example:
         """A crop of a triple at random, with noise; the middle of it without where there is no `rng`."""
-        (low, before), (_, high), n = self.picture(triple.image), self.picture(triple.edited), self.times
-        check_sizes(triple, *(4 // n * np.array(x.shape[:2]) for x in (before, high)), self.options.patch)
+        (low, _), (after, high), n = self.picture(triple.image), self.picture(triple.edited), self.times
+        check_sizes(triple, low, after, self.options.patch)
         spare = np.array(low.shape[:2]) - self.options.patch
         y, x = rng.integers(0, spare + 1) if rng else spare // 2
         p = self.options.patch
@@ -150,12 +150,12 @@ def read_small(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return low, low
 
 
-def check_sizes(triple, before, after, patch):
-    """InputError if the images of a triple differ in size [2], or are smaller than a crop."""
-    sizes = [f"{w}x{h} pixels" for h, w in (before, after)]
-    if sizes[0] != sizes[1]:
+def check_sizes(triple, low, after, patch):
+    """InputError if the images of a triple, given in low resolution, differ in size or are smaller than a crop."""
+    sizes = [f"{4 * x.shape[1]}x{4 * x.shape[0]} pixels" for x in (low, after)]
+    if low.shape != after.shape:
         raise InputError(f"{triple.edited}: {sizes[1]}, but {triple.image} has {sizes[0]}; make the triples anew")
-    if min(before) < 4 * patch:
+    if min(low.shape[:2]) < patch:
         raise InputError(f"{triple.image}: {sizes[0]}, but `patch` {patch} needs {4 * patch} on a side; take fewer")
 
 

@@ -17,7 +17,7 @@ from src.config import InputError
 from src.schema import Integer, OneOf, Real, Text
 from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.nine_blocks import SKIPS, CutLike, change, everywhere, heard
-from src.superres.recolouring import BLUR, Blurred, Interpolated, Recoloured
+from src.superres.recolouring import Blurred, Interpolated, Recoloured
 from src.superres.srgan import Generator
 from src.superres.views import HALF, VIEWS, Given, Viewed, one_of, seen, view_weights
 
@@ -89,8 +89,8 @@ class Prompted(Network):
             make(Viewed, dtype="float32", name=n)([x, weights]) for x, n in ((plain, "large"), (images, "low"))
         )
         local = make(CutLike, dtype="float32", name="change")([change(make, skip, maps, low, prompt), images])
-        smooth = make(Interpolated, self.scale, dtype="float32")(local)
-        blurred = make(Blurred, BLUR, dtype="float32")(large)
+        smooth = make(Interpolated, scale=self.scale, dtype="float32")(local)
+        blurred = make(Blurred, scale=self.scale, dtype="float32")(large)
         edited = [plain, large, blurred, everywhere(make, prompt.words), strength, mask, smooth]
         super().__init__(inputs, make(Recoloured, dtype="float32")(edited), name=name)
         self.settings, self.base, self.seed, self.precision = settings, base, base.seed, base.precision
@@ -124,7 +124,7 @@ class Prompted(Network):
             return self
         images, _, mask, strength, _ = self.inputs
         low, overall, local = (self.get_layer(name).output for name in ("low", "everywhere", "change"))
-        blurred = Blurred(BLUR / self.scale, dtype="float32")(low)
+        blurred = Blurred(scale=1, dtype="float32")(low)
         edited = [images, low, blurred, overall, strength, mask, *([local] if stage == "small" else [])]
         return keras.Model(self.inputs, Recoloured(dtype="float32")(edited))
 

@@ -71,8 +71,9 @@ def train_on_triples(
     data = load_instructed(options, net, encoder)
     if session.weights:
         start_from(session.weights, net)
-    plain = net.base if options.stage == "large" else lambda low: low
-    unedited = float(np.mean([psnr_of(np.array(plain(low[None])[0]), high) for low, *_, high in data.valid]))
+    part = net.part(options.stage)
+    plain = (part(net.completed([low[None]]))[0].numpy() for low, *_ in data.valid)
+    unedited = float(np.mean([psnr_of(image, high) for image, (*_, high) in zip(plain, data.valid)]))
     with find_run(net, data, recipe, session) as run:
         with session.strategy.scope():
             task = PromptTask(net, data, recipe, run.path / "best.keras", options.stage)

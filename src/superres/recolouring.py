@@ -1,28 +1,25 @@
 """How the colours of an enlarged picture change by what a prompt asks for, at each pixel and everywhere."""
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
 from src.superres.network import register
+from src.superres.subpixel import Scaled
 
-BLUR = 3.2  # pixels of the enlarged image: the standard deviation of what can be blurred and sharpened
+BLUR = 0.8  # pixels of the small image: the standard deviation of what can be blurred and sharpened
 
 
 @register
-class Blurred(layers.Layer):
-    """Images [b, h, w, c] under a Gaussian of `sigma` pixels; near borders the mean of the pixels there are."""
-
-    def __init__(self, sigma: float, **options: Any):
-        super().__init__(**options)
-        self.sigma = sigma
+class Blurred(Scaled, layers.Layer):
+    """Images [b, h, w, c], so many times enlarged, under a Gaussian of BLUR; near borders the mean of what is there."""
 
     def call(self, x):
-        far = 3 * math.ceil(self.sigma)
-        kernel = tf.constant(np.exp(-((np.arange(-far, far + 1) / self.sigma) ** 2) / 2), x.dtype)
+        sigma = self.scale * BLUR
+        far = 3 * math.ceil(sigma)
+        kernel = tf.constant(np.exp(-((np.arange(-far, far + 1) / sigma) ** 2) / 2), x.dtype)
         x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
         kernel = tf.tile(kernel[:, None, None, None], [1, 1, x.shape[-1], 1])
         for axes in ((0, 1, 2, 3), (1, 0, 2, 3)):
@@ -31,20 +28,11 @@ class Blurred(layers.Layer):
 
 
 @register
-class Interpolated(layers.Layer):
+class Interpolated(Scaled, layers.Layer):
     """Maps [b, h, w, c] to [b, scale * h, scale * w, c], linearly between the middles of their pixels."""
 
-    def __init__(self, scale: int, **options: Any):
-        super().__init__(**options)
-        self.scale = scale
-
     def call(self, x):
-        _, h, w, _ = ops.shape(x)
-        return tf.image.resize(x, [self.scale * h, self.scale * w], "bilinear")
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        b, h, w, c = shape
-        return b, h and self.scale * h, w and self.scale * w, c
+        return tf.image.resize(x, self.scale * tf.shape(x)[1:3], "bilinear")
 
 
 @register

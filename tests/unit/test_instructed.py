@@ -128,9 +128,8 @@ def test_small_stages_take_edited_images_as_small_as_the_others(tmp_path):
     assert all(x.shape == (8, 9, 3) for x in small.picture(triple.image))  # and holds no large ones
     (low, *_, high), (same, *_, edited) = large.example(triple, None), small.example(triple, None)
     np.testing.assert_array_equal(low, same)
-    np.testing.assert_allclose(
-        edited, resized(np.uint8(np.rint(255 * high)), (8, 8)) / 255, atol=0.05
-    )  # but for borders
+    whole = resized(np.uint8(np.rint(255 * high)), (8, 8)) / 255
+    np.testing.assert_allclose(edited, whole, atol=0.05)  # at its borders the crop sees less than the image
     assert np.abs(edited - low).mean() > 0.1
 
 
@@ -213,7 +212,7 @@ def test_stages_go_on_from_each_other_and_teach_the_whole(tmp_path):
     make_triples(tmp_path / "data", images=40, size=16)
     net, first = Prompted("first", **TINY | {"maps": 8}), Prompted("first", **TINY | {"maps": 8})
     recipe = PixelRecipe("adam", 0.01, epochs=2, steps=40, n_batch=8)
-    weights, unedited = (), train_options(tmp_path, "large")
+    weights, whole = (), train_options(tmp_path, "large")
     for stage in STAGES[:2]:
         session = Session(tmp_path / stage, weights)
         done = train_on_triples(net, train_options(tmp_path, stage), recipe, session, ENCODER)
@@ -222,11 +221,11 @@ def test_stages_go_on_from_each_other_and_teach_the_whole(tmp_path):
             moved = [not np.array_equal(a, b) for a, b in zip(first.get_weights(), net.get_weights())]
             assert sum(moved) == len(net.part("words").trainable_variables) < len(moved)
         weights = (str(done.path),)
-    large = load_instructed(unedited, net, ENCODER)
+    large = load_instructed(whole, net, ENCODER)
     task = PromptTask(net, large, recipe, tmp_path / "unused.keras")
     assert task.validate()["psnr"] > done.baseline + 5
     with pytest.raises(InputError, match="stage"):
-        train_on_triples(net, unedited, recipe, session, ENCODER)
+        train_on_triples(net, whole, recipe, session, ENCODER)
 
 
 def train_options(folder, stage):
@@ -276,7 +275,7 @@ def heard(net):
     """The network with weights at random where it edits, so that each prompt does something else."""
     rng = np.random.default_rng(0)
     for v in net.trainable_variables:
-        v.assign(rng.normal(0, 0.15, v.shape))
+        v.assign(rng.normal(0, 0.15, v.shape))  # of larger ones every pixel would be black or white
     return net
 
 
