@@ -8,7 +8,7 @@ from src.cli.parser import Number, Parser, at_most, positive, seed
 from src.cli.process import import_tensorflow, run
 from src.config import SAVE_DIR
 
-DATA = {"triples", "patch", "noise", "word_noise", "seed", "stage"}
+DATA = {"triples", "patch", "noise", "word_noise", "seed", "stage", "freeze_words"}
 READS = {  # mode to the flags that it reads
     "upscale": prompting.PROMPTS | {"weights", "save_dir"} | cluster.FLAGS,
     "train": superres.RECIPE | HOSTED | DATA | {"text", "weights", "skip", "maps", "save_dir", "dtype"},
@@ -40,6 +40,8 @@ def parse(argv):
         p.error("--strength: is that of an edit; say what to make of the picture with --prompt")
     if "text" in args.given and args.upscale is not None and not args.prompt:
         p.error("--text: hears a prompt, and there is none; give --prompt")
+    if args.freeze_words and (args.stage == "words" or not args.weights):
+        p.error("--freeze_words: is for --stage small or large, from the --weights of the stage words")
     args.weights = tuple(args.weights or ())
     return args
 
@@ -50,6 +52,7 @@ def add_training_flags(group):
     group.add_argument("--triples", nargs="+", metavar="FILE.jsonl", help=lines)
     stages = "train what a prompt decides alone; all, on small pictures; all, on large ones. Default: large"
     group.add_argument("--stage", choices=STAGES, default="large", help=stages)
+    group.add_argument("--freeze_words", action="store_true", help="leave what --stage words has trained as it is")
     group.add_argument("--skip", choices=SKIPS, default="attention", help="what the decoder sees of earlier blocks")
     group.add_argument("--maps", type=at_most(128, "the network has no more"), default=64, help="of the first block")
     group.add_argument("--patch", type=positive, default=32, help="low-resolution pixels on a side of a crop")

@@ -14,7 +14,7 @@ from src.measuring.metrics import EQUAL
 from src.superres.instructed import read_pair
 from src.superres.prompted import Prompted
 from src.superres.upscaler import cut
-from src.superres.views import one_of, seen
+from src.superres.views import mean_colours, one_of, seen
 from src.text.encoder import TextEncoder
 
 Figures = dict[str, float]
@@ -99,8 +99,9 @@ def made(
         while part := list(itertools.islice(same, together)):
             told = encoder.encode([prompt for _, prompt in part], longest)
             images = np.concatenate([seen(low[None], view) for (low, _), view in zip(part, net.views(*told))])
+            means = mean_colours(images)
             images = np.pad(images, [(0, 0), (edge, edge), (edge, edge), (0, 0)], "reflect")
-            y = edited(np.float32(images) / 255, *told, *itself(len(part))).numpy()
+            y = edited(np.float32(images) / 255, *told, *itself(len(part)), means).numpy()
             yield from np.uint8(np.rint(np.clip(y, 0, 1) * 255))
 
 

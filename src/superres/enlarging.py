@@ -112,9 +112,9 @@ def enlarged_groups(groups):
 
 def fill(canvases: Sequence[Canvas], colours: np.ndarray, upscaler: Upscaler) -> Iterator[float]:
     """Fill canvases with the enlarged colours [n, h, w, 1 or 3] of as many pictures; the share done after each tile."""
-    done, total = 0, colours[0, ..., 0].size * upscaler.scale**2
-    for y, x, tiles in upscaler.tiles(colours):
-        for canvas, tile in zip(canvases, tiles):
+    done, total = 0, colours[..., 0].size * upscaler.scale**2
+    for i, y, x, tiles in upscaler.tiles(colours):
+        for canvas, tile in zip(canvases[i:], tiles):
             canvas.paste(y, x, tile)
-        done += tiles[0][..., 0].size
+        done += tiles[..., 0].size
         yield done / total

@@ -40,6 +40,7 @@ class InstructedOptions:
         word_noise: that of noise which is added to all of a prompt's embeddings alike, as a share of their mean's size.
         seed: of everything drawn.
         stage: one of `prompted.STAGES`; edited images are as small as the others in all but `large`.
+        freeze_words: leave what the stage `words` trains as it is.
     """
 
     train: str
@@ -49,6 +50,7 @@ class InstructedOptions:
     word_noise: float = 0.0
     seed: int = 42
     stage: str = "large"
+    freeze_words: bool = False
 
 
 class Instructed:
@@ -208,7 +210,8 @@ def load_instructed(options: InstructedOptions, net: Prompted, encoder: TextEnco
     pairs = Instructed(train, encoder, options)
     of_valid = Instructed(valid, encoder, options)
     next(pairs.batches(1, 0, 1))  # complains now, not when training has begun
-    description = {name: getattr(options, name) for name in ("patch", "noise", "word_noise", "seed", "stage")}
+    named = "patch", "noise", "word_noise", "seed", "stage", "freeze_words"
+    description = {name: getattr(options, name) for name in named}
     description |= {
         "triples": fingerprint(paths, options.train),
         "images": fingerprint(pictures(train), options.train),

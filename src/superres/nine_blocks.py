@@ -5,6 +5,7 @@ maps, text and composed maps into one (5), and a decoder that upsamples (6 to 9)
 the prompt says, not the fourth and fifth block alone.
 """
 
+import tensorflow as tf
 from keras import layers, ops
 
 from src.superres.composition import Prompt, PromptVector, TokenVectors, attended, fusion, small, tirg, told
@@ -15,7 +16,7 @@ SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
 WIDER = 2  # times as many maps where pixels are seen alone
 CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
-EVERYWHERE = 3 * (2 * 3 + 1)  # the same of the colour and of that around it
+EVERYWHERE = 3 * (3 * 3 + 1)  # the same of the colour, of what is around it, and of the whole picture's mean
 WORDS = 256  # numbers that a prompt's vector is first turned into
 EDITS = 64  # changes everywhere, of which a prompt asks for a mean
 FAINT = 0.01  # of its usual size, at which a kernel starts whose change is of all pixels at once
@@ -43,6 +44,22 @@ class CutLike(layers.Layer):
         return y[:, :h, :w]
 
 
+@register
+class Smoothed(layers.Layer):
+    """Maps [b, h, w, c] under 1 2 1 in rows and columns; those at the borders are repeated."""
+
+    def call(self, x):
+        return smoothed(x)
+
+
+@tf.custom_gradient
+def smoothed(x):
+    """`Smoothed`, which is its own gradient, for its matrix is symmetric: half of an update went into TensorFlow's."""
+    x = tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], "SYMMETRIC")
+    x = (x[:, :-2] + x[:, 2:]) / 4 + x[:, 1:-1] / 2
+    return (x[:, :, :-2] + x[:, :, 2:]) / 4 + x[:, :, 1:-1] / 2, smoothed
+
+
 def residual(make, x, words):
     """x + conv 3x3 (ReLU (told (conv 3x3 of x))), which adds little at first."""
     y = make(layers.ReLU)(told(make, make.conv(x.shape[-1], 3)(x), words))
@@ -50,8 +67,11 @@ def residual(make, x, words):
 
 
 def enlarged(make, x, maps):
-    """Sub-pixel convolution: [b, h, w, c] at half the size to [b, 2 h, 2 w, maps]."""
-    return make(PixelShuffle, scale=DOWN)(make.conv(DOWN**2 * maps, 1)(x))
+    """Sub-pixel convolution, smoothed: [b, h, w, c] at half the size to [b, 2 h, 2 w, maps].
+
+    Without that, each place of a block of four changes colours a little differently: a grid over what is even.
+    """
+    return make(Smoothed)(make(PixelShuffle, scale=DOWN)(make.conv(DOWN**2 * maps, 1)(x)))
 
 
 def heard(make, tokens, mask, width):
@@ -63,8 +83,28 @@ def heard(make, tokens, mask, width):
     return Prompt(words, vector, make(TokenVectors, dtype="float32")([tokens, mask]), mask)
 
 
-def everywhere(make, words):
-    """The change of colour that words [b, n] ask for everywhere [b, EVERYWHERE], in float32.
+@register
+class OfDifferences(layers.Layer):
+    """Changes [b, EVERYWHERE] and mean colours [b, 3] to [b, 21]: of the colour, of the blurred one, and a shift.
+
+    The changes are of the colour, and of what the blurred and the mean colour are above it: on all three as they are,
+    which are nearly the same, a step would be taken three times.
+    """
+
+    def call(self, inputs):
+        changes, means = inputs
+        b, c = ops.shape(means)
+        changes = ops.reshape(changes, [b, c, 3 * c + 1])
+        of_colour, of_blurred, of_mean, shift = ops.split(changes, [c, 2 * c, 3 * c], axis=-1)
+        shift = shift + ops.sum(of_mean * means[:, None], axis=-1, keepdims=True)
+        parts = [of_colour - of_blurred - of_mean, of_blurred, shift]
+        return ops.reshape(ops.concatenate(parts, axis=-1), [b, c * (2 * c + 1)])
+
+
+def everywhere(make, words, means):
+    """The change of colour that words [b, n] ask for everywhere [b, 21], in float32; `means` [b, 3] are the pictures'.
+
+    More contrast is a distance from the picture's mean, which no pixel sees.
 
     It is a mean of EDITS, since a choice is learnt in fewer steps than numbers are, and beside it numbers that follow
     from the words in a line, since a choice that was made early is hardly ever taken back.
@@ -73,7 +113,8 @@ def everywhere(make, words):
     edits = make(layers.Dense, EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
     chosen = small(edits, choice, FAINT)
     line = small(make(layers.Dense, EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
-    return make(layers.Add, dtype="float32", name="everywhere")([chosen, line])
+    asked = make(layers.Add, dtype="float32")([chosen, line])
+    return make(OfDifferences, dtype="float32", name="everywhere")([asked, means])
 
 
 def told_pixels(make, x, maps, words):

@@ -17,9 +17,9 @@ from src.config import InputError
 from src.schema import Integer, OneOf, Real, Text
 from src.superres.network import FIELDS, Layers, Network, register
 from src.superres.nine_blocks import SKIPS, CutLike, change, everywhere, heard
-from src.superres.recolouring import Blurred, Interpolated, Recoloured
+from src.superres.recolouring import Interpolated, Strengthened, recoloured
 from src.superres.srgan import Generator
-from src.superres.views import HALF, VIEWS, Given, Viewed, one_of, seen, view_weights
+from src.superres.views import HALF, VIEWS, Given, MeanColour, Viewed, mean_colours, one_of, seen, view_weights
 
 STAGES = "words", "small", "large"  # of training: what a prompt decides alone, all of it on small pictures, all of it
 STRENGTHS = Real(0, 1)
@@ -30,13 +30,14 @@ class Prompted(Network):
     """A network from [b, h, w, 3] and a prompt to [b, 4 h, 4 w, 3]: what SRResNet makes of the image, edited.
 
     It takes images alone, which SRResNet enlarges; or a list of images, token embeddings [b, t, text], their mask
-    [b, t] and, optionally, strengths [b] in 0..1 of the edit (1 by default) and weights of VIEWS [b, 3] (by default the
-    prompt's own). Without a prompt and at a strength of 0 its output is SRResNet's, bit for bit.
+    [b, t] and, optionally, strengths [b] in 0..1 of the edit (1 by default), weights of VIEWS [b, 3] (by default the
+    prompt's own) and mean colours [b, 3] (those of the images). Without a prompt and at a strength of 0 its output is
+    SRResNet's, bit for bit.
 
     Images are whole, or tiles of images that have been `seen` in the view that the prompt asks for; then the weights
-    are 1, 0, 0. But for the view an edit follows from pixels at most 16 away, 33 x 33 of the input in all. Images of
-    odd sizes are made even at the right and at the bottom. A tile that starts at an even row and column equals the
-    whole 19 pixels from its border, and nearly so from `context` on.
+    are 1, 0, 0 and the means those of the whole. But for these two an edit follows from pixels at most 17 away, 35 x 35
+    of the input in all. Images of odd sizes are made even at the right and at the bottom. A tile that starts at an even
+    row and column equals the whole 20 pixels from its border, and nearly so from `context` on.
 
     Args:
         skip: what the decoder sees of earlier blocks: `none`; `first`, block 1 in block 9; `sixth`, block 6 in block 9;
@@ -80,8 +81,8 @@ class Prompted(Network):
         base = Generator(blocks=blocks, **start)
         base.trainable = False
         make = Layers(base.seed, base.precision)
-        shapes = [None, None, 3], [None, text], [None], [], [len(VIEWS)]
-        images, tokens, mask, strength, view = inputs = [keras.Input(shape) for shape in shapes]
+        shapes = [None, None, 3], [None, text], [None], [], [len(VIEWS)], [3]
+        images, tokens, mask, strength, view, mean = inputs = [keras.Input(shape) for shape in shapes]
         prompt = heard(make, tokens, mask, maps)
         weights = make(Given, dtype="float32")([view_weights(make, prompt.words), view])
         plain = base(images, training=False)
@@ -90,9 +91,10 @@ class Prompted(Network):
         )
         local = make(CutLike, dtype="float32", name="change")([change(make, skip, maps, low, prompt), images])
         smooth = make(Interpolated, scale=self.scale, dtype="float32")(local)
-        blurred = make(Blurred, scale=self.scale, dtype="float32")(large)
-        edited = [plain, large, blurred, everywhere(make, prompt.words), strength, mask, smooth]
-        super().__init__(inputs, make(Recoloured, dtype="float32")(edited), name=name)
+        means = make(Given, dtype="float32")([make(MeanColour, dtype="float32")(low), mean])
+        edited = recoloured(make, large, self.scale, everywhere(make, prompt.words, means), smooth)
+        outputs = make(Strengthened, dtype="float32")([plain, edited, strength, mask])
+        super().__init__(inputs, outputs, name=name)
         self.settings, self.base, self.seed, self.precision = settings, base, base.seed, base.precision
 
     @classmethod
@@ -106,27 +108,32 @@ class Prompted(Network):
         return super().__call__(self.completed(inputs), *args, **options)
 
     def completed(self, inputs):
-        """Images, tokens, mask, strengths and views, of which only the first need be given, or the first three."""
+        """All six inputs, of which only the first need be given, or the first three."""
         inputs = inputs if isinstance(inputs, list | tuple) else [inputs]
         images, *prompt = (ops.convert_to_tensor(x, "float32") for x in inputs)
         b = ops.shape(images)[0]
         if not prompt:
             prompt = [ops.zeros([b, 1, self.settings["text"]]), ops.zeros([b, 1])]
-        defaults = [ops.ones([b]), ops.zeros([b, len(VIEWS)])]
+        defaults = [ops.ones([b]), ops.zeros([b, len(VIEWS)]), ops.zeros([b, 3])]
         return [images, *prompt, *defaults[len(prompt) - 2 :]]
 
     def part(self, stage: str) -> keras.Model:
-        """What one of STAGES trains, a model of all five inputs: of small pictures what becomes of them in their size.
+        """What one of STAGES trains, a model of all six inputs: of small pictures what becomes of them in their size.
 
         A change of colours is nearly the same in both sizes, and a small picture is a sixteenth of the work.
         """
         if stage == "large":
             return self
-        images, _, mask, strength, _ = self.inputs
-        low, overall, local = (self.get_layer(name).output for name in ("low", "everywhere", "change"))
-        blurred = Blurred(scale=1, dtype="float32")(low)
-        edited = [images, low, blurred, overall, strength, mask, *([local] if stage == "small" else [])]
-        return keras.Model(self.inputs, Recoloured(dtype="float32")(edited))
+        images, _, mask, strength, *_ = self.inputs
+        low, *changes = (self.get_layer(name).output for name in ("low", "everywhere", "change"))
+        make = Layers(self.seed, "float32")
+        edited = recoloured(make, low, 1, *(changes if stage == "small" else changes[:1]))
+        return keras.Model(self.inputs, make(Strengthened)([images, edited, strength, mask]))
+
+    def freeze_words(self):
+        """Train no longer what the stage `words` trains."""
+        for layer in self.part("words").layers:
+            layer.trainable = False
 
     @functools.cached_property
     def view_of(self) -> keras.Model:
@@ -148,6 +155,7 @@ class Told:
     Attributes:
         name: stands for the prompt in the name of a file.
         view: which of VIEWS it makes of whole images, before they are cut into tiles.
+        means: the mean colours of the images that it has seen last, which its tiles are of.
     """
 
     def __init__(self, net: Prompted):
@@ -157,6 +165,7 @@ class Told:
         self.prompt = [
             tf.Variable(np.zeros([n or 1 for n in shape], np.float32), False, shape=shape) for shape in shapes
         ]
+        self.means = tf.Variable(np.zeros([1, 3], np.float32), False, shape=[None, 3])
 
     def tell(self, tokens: np.ndarray, mask: np.ndarray, strength: float = 1.0, name: str = "prompted"):
         """What to do from now on: token embeddings [t, d] with their mask [t], a strength in 0..1, and its name.
@@ -176,10 +185,13 @@ class Told:
             variable.assign(np.float32(value))
 
     def seen(self, images: np.ndarray) -> np.ndarray:
-        """Whole images [n, h, w, c], uint8 or uint16, in the view that was asked for."""
-        return seen(images, self.view)
+        """Whole images [n, h, w, 1 or 3], uint8 or uint16, in the view that was asked for."""
+        images = seen(images, self.view)
+        self.means.assign(np.broadcast_to(mean_colours(images), [len(images), 3]))
+        return images
 
     def __call__(self, images: Any, **options: Any) -> Any:
-        """[b, h, w, 3] in 0..1, of images that have been `seen`, to [b, 4 h, 4 w, 3]."""
+        """Tiles [b, h, w, 3] in 0..1, one of each image that was `seen` last, to [b, 4 h, 4 w, 3]."""
         inputs = [*self.prompt, tf.constant(one_of(0))]
-        return self.net([images, *(tf.repeat(x[None], tf.shape(images)[0], axis=0) for x in inputs)], **options)
+        same = [tf.repeat(x[None], tf.shape(images)[0], axis=0) for x in inputs]
+        return self.net([images, *same, self.means], **options)

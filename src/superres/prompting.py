@@ -71,6 +71,8 @@ def train_on_triples(
     data = load_instructed(options, net, encoder)
     if session.weights:
         start_from(session.weights, net)
+    if options.freeze_words:
+        net.freeze_words()
     part = net.part(options.stage)
     plain = (part(net.completed([low[None]]))[0].numpy() for low, *_ in data.valid)
     unedited = float(np.mean([psnr_of(image, high) for image, (*_, high) in zip(plain, data.valid)]))

@@ -13,18 +13,21 @@ BLUR = 0.8  # pixels of the small image: the standard deviation of what can be b
 
 
 @register
-class Blurred(Scaled, layers.Layer):
-    """Images [b, h, w, c], so many times enlarged, under a Gaussian of BLUR; near borders the mean of what is there."""
+class WithBlurred(Scaled, layers.Layer):
+    """Images [b, h, w, c], so many times enlarged, and behind their colours those under a Gaussian: [b, h, w, 2 c].
+
+    Its deviation is BLUR; near borders it takes the mean of what is there.
+    """
 
     def call(self, x):
         sigma = self.scale * BLUR
         far = 3 * math.ceil(sigma)
         kernel = tf.constant(np.exp(-((np.arange(-far, far + 1) / sigma) ** 2) / 2), x.dtype)
-        x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
-        kernel = tf.tile(kernel[:, None, None, None], [1, 1, x.shape[-1], 1])
+        y = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
+        kernel = tf.tile(kernel[:, None, None, None], [1, 1, y.shape[-1], 1])
         for axes in ((0, 1, 2, 3), (1, 0, 2, 3)):
-            x = tf.nn.depthwise_conv2d(x, tf.transpose(kernel, axes), [1, 1, 1, 1], "SAME")
-        return x[..., :-1] / x[..., -1:]
+            y = tf.nn.depthwise_conv2d(y, tf.transpose(kernel, axes), [1, 1, 1, 1], "SAME")
+        return tf.concat([x, y[..., :-1] / y[..., -1:]], axis=-1)
 
 
 @register
@@ -36,28 +39,39 @@ class Interpolated(Scaled, layers.Layer):
 
 
 @register
-class Recoloured(layers.Layer):
-    """Images, edited: the colours of a view of them change by what a prompt asks for at each pixel and everywhere.
+class Changed(layers.Layer):
+    """Images [b, h, w, c] and what an affine change makes of colours x [b, h, w, n], added to them.
 
-    Takes plain images [b, h, w, 3], the view, the view blurred, a change everywhere [b, 21], strengths [b], the mask of
-    the prompt [b, t] and, unless there is none, a change at each pixel [b, h, w, 12]. The change at a pixel is a matrix
-    [3, 3] of the view's colour and, behind it, a shift; that everywhere a matrix [3, 6] of the colour and the blurred
-    one, and a shift. So details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et al.
-    2017). Strength goes from the plain image, at 0, to the edited one, at 1. At 0, and for a mask of zeros, the image
-    stays bit for bit.
+    The change has a matrix [c, n] and, behind each of its rows, a shift: [b, h, w, c * (n + 1)] of each pixel, or
+    [b, c * (n + 1)] of all. So details of the image outlast a change that has none of its own (as in HDRNet, Gharbi et
+    al. 2017).
     """
 
     def call(self, inputs):
-        plain, x, blurred, everywhere, strength, real, *change = inputs
-        b, h, w, c = ops.shape(x)
-        everywhere = ops.reshape(everywhere, [b, 1, 1, c, 2 * c + 1])
-        edited = x + changed(ops.concatenate([x, blurred], axis=-1), everywhere)
-        for each in change:
-            edited = edited + changed(x, ops.reshape(each, [b, h, w, c, c + 1]))
+        images, x, change = inputs
+        b, h, w, n = ops.shape(x)
+        change = ops.reshape(change, [b, *([h, w] if len(change.shape) == 4 else [1, 1]), images.shape[-1], n + 1])
+        return images + (ops.sum(change[..., :-1] * x[..., None, :], axis=-1) + change[..., -1])
+
+
+@register
+class Strengthened(layers.Layer):
+    """From plain images [b, h, w, c], at a strength of 0, to edited ones, at 1.
+
+    Takes strengths [b] and masks of prompts [b, t], too. At 0, and without a token, the plain image stays bit for bit.
+    """
+
+    def call(self, inputs):
+        plain, edited, strength, real = inputs
         strength = ops.where(ops.any(real > 0, axis=1), strength, 0)[:, None, None, None]
         return plain + strength * (edited - plain)
 
 
-def changed(x, change):
-    """Matrix times colour, and a shift: of colours x [b, h, w, n] by changes [b, h, w, c, n + 1] to [b, h, w, c]."""
-    return ops.sum(change[..., :-1] * x[..., None, :], axis=-1) + change[..., -1]
+def recoloured(make, x, scale, *changes):
+    """Images x [b, h, w, 3], so many times enlarged, after a change of colour everywhere [b, 21].
+
+    That is of the colour and the blurred one. A second change, if there is one, is of each pixel [b, h, w, 12].
+    """
+    for seen, change in zip((make(WithBlurred, scale=scale, dtype="float32")(x), x), changes):
+        x = make(Changed, dtype="float32")([x, seen, change])
+    return x

@@ -74,26 +74,28 @@ class Upscaler:
         y = tf.concat([self.network(ycbcr[..., :1], bands), chroma], axis=-1)
         return tf.tensordot(y - offset, tf.constant(np.linalg.inv(matrix).T, tf.float32), 1)
 
-    def tiles(self, images: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    def tiles(self, images: np.ndarray) -> Iterator[tuple[int, int, int, np.ndarray]]:
         """Images [n, h, w, 1 or 3], uint8 or uint16, any size from 1x1 up, `scale` times as large in the same type.
 
         Yields:
-            (first row, first column, [n, rows, columns, 1 or 3]), row by row of tiles: one is in memory at a time.
+            (first image, first row, first column, [images, rows, columns, 1 or 3]), row by row of tiles of as many
+            images as go through the network together: one is in memory at a time.
         """
         (n, h, w, c), r, m, tile = images.shape, self.scale, self.context, self.tile
-        padded = np.pad(self.net.seen(images), [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
         together = max(1, (BATCH_PIXELS // 16 if self.net.padded else BATCH_PIXELS) // (min(h, tile) * min(w, tile)))
         enlarge = self.compiled(images.dtype.name, c, self.bands(min(h, tile)))
-        for y, x in itertools.product(range(0, h, tile), range(0, w, tile)):
-            part = padded[:, y : y + tile + 2 * m, x : x + tile + 2 * m]
-            yield y * r, x * r, np.concatenate([enlarge(part[i : i + together]) for i in range(0, n, together)])
+        for i in range(0, n, together):
+            seen = self.net.seen(images[i : i + together])
+            padded = np.pad(seen, [(0, 0), (m, m), (m, m), (0, 0)], mode="reflect")
+            for y, x in itertools.product(range(0, h, tile), range(0, w, tile)):
+                yield i, y * r, x * r, enlarge(padded[:, y : y + tile + 2 * m, x : x + tile + 2 * m]).numpy()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """All `tiles` of images in one array [n, scale * h, scale * w, 1 or 3]."""
         n, h, w, c = images.shape
         out = np.empty([n, h * self.scale, w * self.scale, c], images.dtype)
-        for y, x, tile in self.tiles(images):
-            out[:, y : y + tile.shape[1], x : x + tile.shape[2]] = tile
+        for i, y, x, tile in self.tiles(images):
+            out[i : i + len(tile), y : y + tile.shape[1], x : x + tile.shape[2]] = tile
         return out
 
 

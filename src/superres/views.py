@@ -51,13 +51,26 @@ def view_weights(make, words):
     return layer(words)
 
 
+def mean_colours(images: np.ndarray) -> np.ndarray:
+    """The mean colour of each whole image [n, h, w, c], uint8 or uint16: float32 [n, c] in 0..1."""
+    return np.float32(images.mean((1, 2), np.float64) / np.iinfo(images.dtype).max)
+
+
 @register
 class Given(layers.Layer):
-    """Weights of VIEWS [b, VIEWS] and others: in each row the others, unless they are all 0."""
+    """Numbers [b, n], not negative, and others: in each row the others, unless they are all 0."""
 
     def call(self, inputs):
-        weights, others = inputs
-        return ops.where(ops.any(others > 0, axis=1, keepdims=True), others, weights)
+        numbers, others = inputs
+        return ops.where(ops.any(others > 0, axis=1, keepdims=True), others, numbers)
+
+
+@register
+class MeanColour(layers.Layer):
+    """Images [b, h, w, c] to the mean colour of each, [b, c]."""
+
+    def call(self, x):
+        return ops.mean(x, axis=(1, 2))
 
 
 @register

@@ -21,6 +21,7 @@ MISTAKES = {
     "too strong": (["--upscale", "a.png", "--prompt", "dark", "--strength", "2"], "must be at most 1"),
     "prompt in training": (["--train", "x", "--prompt", "dark"], "--prompt: --train does not read it"),
     "other scale": (["--upscale", "a.png", "--scale", "2"], "unrecognized arguments: --scale 2"),
+    "no words to freeze": (["--train", "x", "--stage", "small", "--freeze_words"], "--freeze_words: is for --stage"),
     "no such image": (["--upscale", "b.png", "--prompt", "dark"], "b.png: no such file"),
     "no triples": (["--train", "."], ".: no train.jsonl in it; make one with triples.py"),
     "no such folder": (["--train", "gone"], "gone: no such folder"),

@@ -1,5 +1,6 @@
 """Triples as batches, the training on them, what prompts make of files, and how edits are scored."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -226,6 +227,16 @@ def test_stages_go_on_from_each_other_and_teach_the_whole(tmp_path):
     assert task.validate()["psnr"] > done.baseline + 5
     with pytest.raises(InputError, match="stage"):
         train_on_triples(net, whole, recipe, session, ENCODER)
+
+
+def test_frozen_words_stay(tmp_path):
+    make_triples(tmp_path / "data", images=40, size=16)
+    net, recipe = Prompted(**TINY), PixelRecipe("adam", 0.01, epochs=1, steps=2, n_batch=2)
+    before, frozen = [v.numpy() for v in net.variables], {id(v) for v in net.part("words").variables}
+    options = dataclasses.replace(train_options(tmp_path, "small"), freeze_words=True)
+    train_on_triples(net, options, recipe, Session(tmp_path / "run"), ENCODER)
+    moved = {id(v) for v, old in zip(net.variables, before) if not np.array_equal(v, old)}
+    assert moved == {id(v) for v in net.variables} - frozen - {id(v) for v in net.base.variables}
 
 
 def train_options(folder, stage):

@@ -17,7 +17,7 @@ from src.superres.batch_norm import BatchNormalization
 from src.superres.composition import Prompt
 from src.superres.edit_scoring import itself
 from src.superres.network import Layers
-from src.superres.nine_blocks import SKIPS, CutLike, enlarged, residual
+from src.superres.nine_blocks import SKIPS, CutLike, Smoothed, enlarged, residual
 from src.superres.prompted import STAGES, Prompted, Told
 from src.superres.srgan import Generator
 from src.superres.upscaler import Upscaler
@@ -26,6 +26,7 @@ from tests.conftest import photo
 
 RNG = np.random.default_rng(0)
 MAPS, TEXT = 3, 5  # of a small network
+MEANS = np.full([4, 3], 0.4, np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ class Reference:
         return relu(self.told(self.conv(x), words))
 
     def enlarged(self, x):
-        return shuffle(self.conv(x), 2)
+        return smoothed(shuffle(self.conv(x), 2))
 
     def over_space(self, vector, x):
         return np.ones([*x.shape[:3], 1]) * vector[:, None, None]
@@ -183,10 +184,28 @@ class Reference:
         weights = softmax(words @ kernel + bias)
         large, low = viewed(base, weights), viewed(images, weights)
         change = self.change(skip, low, words, *prompt)
-        everywhere = self.dense(softmax(self.dense(words))) + self.dense(words)
+        asked = self.dense(softmax(self.dense(words))) + self.dense(words)
+        everywhere = of_differences(asked, low.mean(axis=(1, 2)))
         if small:
             return recoloured(images, low, change, everywhere, strength, 0.8)
         return recoloured(base, large, bilinear(change, 4), everywhere, strength, 3.2)
+
+
+def smoothed(x):
+    """Under 1 2 1 in rows and columns, pixel by pixel; beyond the borders as at them."""
+    _, h, w, _ = x.shape
+    out = np.zeros_like(x)
+    for i, j in np.ndindex(h, w):
+        for di, dj in itertools.product((-1, 0, 1), (-1, 0, 1)):
+            weight = (2 - abs(di)) * (2 - abs(dj)) / 16
+            out[:, i, j] += weight * x[:, min(max(i + di, 0), h - 1), min(max(j + dj, 0), w - 1)]
+    return out
+
+
+def of_differences(changes, means):
+    """A C + B (c - C) + M (m - C) + s, of the colour C, the blurred one c and the mean m, as factors of C, c and 1."""
+    a, b, m, s = np.split(changes.reshape(-1, 3, 10), [3, 6, 9], axis=-1)
+    return np.concatenate([a - b - m, b, s + m @ means[:, :, None]], axis=-1).reshape(-1, 21)
 
 
 def softmax(x):
@@ -252,6 +271,16 @@ def one_block(block, *shapes):
     return randomised(keras.Model(inputs, block(Layers(0, "float32"), *inputs)))
 
 
+def test_smoothing_is_its_own_gradient():
+    x, weights = tf.constant(numbers(2, 5, 4, MAPS)), numbers(2, 5, 4, MAPS)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = Smoothed()(x)
+        aim = tf.reduce_sum(weights * y)
+    close(y, smoothed(x.numpy()))
+    close(tape.gradient(aim, x), smoothed(weights))
+
+
 def test_tirg_is_its_formula():
     """f = w_g * sigmoid(gate(z)) * x + w_r * residual(z), z being x and the text at every place."""
     net = one_block(composition.tirg, [4, 5, MAPS], [TEXT])
@@ -271,7 +300,7 @@ def test_what_a_prompt_decides_alone():
     none = np.zeros([*images.shape[:3], 12])
     low = viewed(images, np.array(net.view_of([tokens, mask])))
     whole = net.get_layer("everywhere").output
-    everywhere = keras.Model(net.inputs[1:3], whole)([tokens, mask]).numpy()
+    everywhere = keras.Model(net.inputs, whole)(net.completed([images, tokens, mask])).numpy()
     close(made, recoloured(images, low, none, everywhere, 1.0, 0.8))
     assert {v.path.split("/")[0].split("_")[0] for v in part.trainable_variables} == {"dense", "view"}
     assert len(part.trainable_variables) == 9 < len(net.part("small").trainable_variables)
@@ -320,7 +349,7 @@ def test_a_prompts_vector_is_the_mean_of_its_tokens_at_the_root_of_their_width()
     close(made[0, 3], 3 * tokens[0, 3] / norm(tokens[0, 3]))
 
 
-COUNTS = {"none": 911_078, "first": 919_398, "sixth": 944_358, "attention": 1_178_406}
+COUNTS = {"none": 913_967, "first": 922_287, "sixth": 947_247, "attention": 1_181_295}
 
 
 @pytest.mark.parametrize("skip", SKIPS)
@@ -382,34 +411,34 @@ def test_odd_sizes_are_made_even(skip, h, w):
     net, (images, *prompt) = small(skip), make_batch(2, h, w)
     (cut,) = (layer for layer in net.layers if isinstance(layer, CutLike))
     change = keras.Model(net.inputs, cut.output)
-    made = change([images, *prompt, *itself(2)])
+    made = change(net.completed([images, *prompt, *itself(2)]))
     assert made.shape == (2, h, w, 12) and net([images, *prompt]).shape == (2, 4 * h, 4 * w, 3)
     even = np.pad(images, [(0, 0), (0, h % 2), (0, w % 2), (0, 0)], mode="edge")
-    of_even = change([even, *prompt, *itself(2)])
+    of_even = change(net.completed([even, *prompt, *itself(2)]))
     np.testing.assert_array_equal(made, of_even[:, :h, :w])
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("place", [40, 41])
 def test_how_far_a_pixel_sees(skip, place):
-    """Exactly 16 pixels: by the gradient of the 4 x 4 pixels that one becomes."""
+    """Exactly 17 pixels, but for the mean: by the gradient of the 4 x 4 pixels that one becomes."""
     net, images = small(skip), tf.constant(RNG.random([4, 82, 82, 3], np.float32))
     prompt = numbers(4, 3, TEXT), np.ones([4, 3], np.float32)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        made = net([images, *prompt, *itself(4)])[:, 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
+        made = net([images, *prompt, *itself(4), MEANS])[:, 4 * place : 4 * place + 4, 4 * place : 4 * place + 4]
         aim = tf.reduce_sum(made**2)
     rows, columns = np.nonzero(tape.gradient(aim, images).numpy().any(axis=(0, 3)))
     reach = (rows.min() - place, rows.max() - place, columns.min() - place, columns.max() - place)
-    assert reach == ((-16, 15) * 2 if place % 2 == 0 else (-15, 16) * 2)
-    assert 2 * 16 + 1 < 64
+    assert reach == ((-16, 17) * 2 if place % 2 == 0 else (-17, 16) * 2)
+    assert 2 * 17 + 1 < 64
 
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_tile_equals_the_whole_inside_its_margin(skip):
-    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 19
+    net, prompt, m = small(skip), (numbers(1, 3, TEXT), np.ones([1, 3], np.float32)), 20
     image = photo(95, 90)[None] / np.float32(255)
-    whole, tile = (net([x, *prompt, *itself(1)]).numpy() for x in (image, image[:, 14:83, 20:81]))
+    whole, tile = (net([x, *prompt, *itself(1), MEANS[:1]]).numpy() for x in (image, image[:, 14:83, 20:81]))
     inside = whole[:, 4 * (14 + m) : 4 * (83 - m), 4 * (20 + m) : 4 * (81 - m)]
     np.testing.assert_allclose(tile[:, 4 * m : -4 * m, 4 * m : -4 * m], inside, atol=1e-5 * np.abs(whole).max())
 
@@ -452,6 +481,19 @@ def test_a_view_is_chosen_by_the_prompt_of_whole_images_alone():
     plain, mirrored = (net.base(x).numpy() for x in (low[:, :, ::-1], low))
     assert np.abs(plain - mirrored[:, :, ::-1]).mean() < 0.1  # SRResNet's own asymmetry
     assert np.abs(whole - tile).mean() < 0.1 < np.abs(whole - tile[:, :, ::-1]).mean()
+
+
+def test_tiles_are_told_the_mean_colours_of_their_images():
+    """An edit whose every pixel is the mean of the whole: of three images, two of which go through it together."""
+    net, tokens, mask = Prompted(maps=MAPS, blocks=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    (line,) = (x for x in net.layers if isinstance(x, keras.layers.Dense) and x.units == 30 and x.use_bias)
+    line.bias.assign(np.eye(3, 10, 6).ravel())  # colour + 1 * (mean - colour)
+    images = np.stack([photo(40, 30, seed) // (1 + seed) for seed in range(3)])
+    upscaler, expected = Upscaler(telling(net, tokens, mask)), images.mean((1, 2))[:, None, None]
+    for upscaler.tile in (192, 16):
+        for colours, means in ((images, expected), (images[..., :1], expected[..., :1])):
+            np.testing.assert_allclose(upscaler(colours), np.broadcast_to(means, [3, 160, 120, means.shape[3]]), atol=9)
+    assert np.abs(np.diff(expected, axis=0)).min() > 18
 
 
 def telling(net, *prompt):

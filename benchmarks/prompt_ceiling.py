@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""How often could an edit of a photograph, enlarged four times, be the nearest of all at best?
+
+Each operation is known here, no word is read: it is the affine change of SRResNet's colours, of the blurred and of the
+mean ones, that is nearest to it on other photographs in least squares. What the small picture does not hold stays
+wrong: noise, and details that count for more than a faint edit does. Prints a line for each operation.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+VIEWED = {"mirror": 1, "crop": 2}  # operations on whole pictures: which of `views.VIEWS`
+THINNED = 7  # one of so many pixels is fitted to
+
+
+def read_crops(path):
+    """A list of (low resolution, {operation, "" for none: uint8 [h, w, 3]}), an image each."""
+    from src.data.triples import read_triples
+    from src.superres.instructed import read_pair
+
+    edits = {}
+    for triple in read_triples(path):
+        edits.setdefault(triple.image, {"": triple.image})[triple.kind] = triple.edited
+    return [
+        (read_pair(image)[0], {kind: read_pair(place)[1] for kind, place in places.items()})
+        for image, places in edits.items()
+    ]
+
+
+def seen_by(net, low):
+    """What a change is of: colours, blurred colours, the mean and 1, [h, w, 10] in 0..1."""
+    from src.superres.recolouring import WithBlurred
+
+    plain = np.clip(net(np.float32(low[None]) / 255), 0, 1)
+    mean = np.broadcast_to(plain.mean((1, 2), keepdims=True), plain.shape)
+    both = WithBlurred(scale=net.scale, dtype="float32")(plain)
+    return np.concatenate([both, mean, np.ones_like(plain[..., :1])], axis=-1)[0]
+
+
+def fit(features, wanted):
+    """The matrix [10, 3] nearest to what is wanted [n, 3] in 0..1, of pixels neither black nor white."""
+    inside = (wanted > 0) & (wanted < 1)
+    columns = [np.linalg.lstsq(features[m], w[m], rcond=None)[0] for m, w in zip(inside.T, wanted.T)]
+    return np.stack(columns, axis=1)
+
+
+def nearest(made, pictures):
+    """The name of the picture that is nearest to uint8 [h, w, 3]."""
+    return min(pictures, key=lambda kind: np.mean((np.float32(made) - pictures[kind]) ** 2))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("train", help="triples of photographs, such as triples.py makes: what changes are fitted to")
+    p.add_argument("test", help="triples of other photographs")
+    args = p.parse_args()
+    from src.cli.process import import_tensorflow
+
+    import_tensorflow()
+    from src.superres.bundled import find_network
+    from src.superres.views import seen
+
+    (net, _), train, test = find_network("srresnet"), read_crops(args.train), read_crops(args.test)
+    right = 0
+    for kind in sorted(test[0][1].keys() - {""}):
+        view = VIEWED.get(kind, 0)
+        features = np.concatenate(
+            [seen_by(net, seen(low[None], view)[0]).reshape(-1, 10)[::THINNED] for low, _ in train]
+        )
+        wanted = np.concatenate([edits[kind].reshape(-1, 3)[::THINNED] for _, edits in train]) / 255
+        change = fit(features, wanted)
+        found = [
+            nearest(np.rint(255 * np.clip(seen_by(net, seen(low[None], view)[0]) @ change, 0, 1)), edits)
+            for low, edits in test
+        ]
+        right += found.count(kind)
+        others = {other or "unedited": found.count(other) for other in found if other != kind}
+        print(f"{kind:15} {found.count(kind) / len(test):4.0%}  {others or ''}")
+    print(f"{'all':15} {right / len(test) / (len(test[0][1]) - 1):4.0%}  of {len(test)} crops")
+
+
+if __name__ == "__main__":
+    main()
