@@ -286,7 +286,7 @@ def heard(net):
     """The network with weights at random where it edits, so that each prompt does something else."""
     rng = np.random.default_rng(0)
     for v in net.trainable_variables:
-        v.assign(rng.normal(0, 0.15, v.shape))  # of larger ones every pixel would be black or white
+        v.assign(rng.normal(0, 0.08, v.shape))  # of larger ones every pixel would be black or white
     return net
 
 
