@@ -7,6 +7,7 @@ wrong: noise, and details that count for more than a faint edit does. Prints a l
 """
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-VIEWED = {"mirror": 1, "crop": 2}  # operations on whole pictures: which of `views.VIEWS`
+VIEWED = {"mirror": "mirrored", "crop": "middle"}  # operations on whole pictures: which of `views.VIEWS`
 THINNED = 7  # one of so many pixels is fitted to
 
 
@@ -33,11 +34,13 @@ def read_crops(path):
     ]
 
 
-def seen_by(net, low):
-    """What a change is of: colours, blurred colours, the mean and 1, [h, w, 10] in 0..1."""
+def seen_by(net, low, view):
+    """What a change is of, in one of VIEWS: colours, blurred colours, the mean and 1, [h, w, 10] in 0..1."""
     from src.superres.recolouring import WithBlurred
+    from src.superres.views import VIEWS, seen
 
-    plain = np.clip(net(np.float32(low[None]) / 255), 0, 1)
+    low = seen(low[None], VIEWS.index(view))
+    plain = np.clip(net(np.float32(low) / 255), 0, 1)
     mean = np.broadcast_to(plain.mean((1, 2), keepdims=True), plain.shape)
     both = WithBlurred(scale=net.scale, dtype="float32")(plain)
     return np.concatenate([both, mean, np.ones_like(plain[..., :1])], axis=-1)[0]
@@ -52,7 +55,9 @@ def fit(features, wanted):
 
 def nearest(made, pictures):
     """The name of the picture that is nearest to uint8 [h, w, 3]."""
-    return min(pictures, key=lambda kind: np.mean((np.float32(made) - pictures[kind]) ** 2))
+    from src.superres.edit_scoring import decibels
+
+    return max(pictures, key=lambda kind: decibels(made, pictures[kind]))
 
 
 def main():
@@ -64,21 +69,21 @@ def main():
 
     import_tensorflow()
     from src.superres.bundled import find_network
-    from src.superres.views import seen
 
     (net, _), train, test = find_network("srresnet"), read_crops(args.train), read_crops(args.test)
+
+    @functools.cache
+    def features(view):
+        fitted = [seen_by(net, low, view).reshape(-1, 10)[::THINNED] for low, _ in train]
+        return np.concatenate(fitted), [seen_by(net, low, view) for low, _ in test]
+
     right = 0
     for kind in sorted(test[0][1].keys() - {""}):
-        view = VIEWED.get(kind, 0)
-        features = np.concatenate(
-            [seen_by(net, seen(low[None], view)[0]).reshape(-1, 10)[::THINNED] for low, _ in train]
-        )
+        fitted, tested = features(VIEWED.get(kind, "itself"))
         wanted = np.concatenate([edits[kind].reshape(-1, 3)[::THINNED] for _, edits in train]) / 255
-        change = fit(features, wanted)
-        found = [
-            nearest(np.rint(255 * np.clip(seen_by(net, seen(low[None], view)[0]) @ change, 0, 1)), edits)
-            for low, edits in test
-        ]
+        change = fit(fitted, wanted)
+        made = (np.rint(255 * np.clip(x @ change, 0, 1)) for x in tested)
+        found = [nearest(picture, edits) for picture, (_, edits) in zip(made, test)]
         right += found.count(kind)
         others = {other or "unedited": found.count(other) for other in found if other != kind}
         print(f"{kind:15} {found.count(kind) / len(test):4.0%}  {others or ''}")

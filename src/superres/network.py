@@ -46,7 +46,7 @@ class Network(keras.Model):
         return f"{pixels}; {shapes}{worthless}; clip what comes out"
 
     def seen(self, images: np.ndarray) -> np.ndarray:
-        """What the network is to see of whole images [n, h, w, c], before they are cut into tiles: all."""
+        """What the network is to see of whole images [n, h, w, c], whose tiles it is given next: all."""
         return images
 
     @classmethod

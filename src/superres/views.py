@@ -2,7 +2,8 @@
 
 No pixel of a convolution sees far enough to mirror a picture. So a prompt chooses among views, as a spatial transformer
 (Jaderberg et al. 2015, arXiv 1506.02025) chooses among affine ones. While it learns to, a picture is the sum of its
-views by the prompt's weights; when it is used, the view of the largest weight alone.
+views by the prompt's weights; when it is used, the view of the largest weight alone. And of that view the mean colour
+is known everywhere, which no pixel sees, either.
 """
 
 from typing import Any

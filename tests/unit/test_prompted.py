@@ -13,6 +13,7 @@ from PIL import Image
 import prompt_sr
 from src.config import InputError
 from src.superres import composition
+from src.superres import upscaler as upscaler_module
 from src.superres.batch_norm import BatchNormalization
 from src.superres.composition import Prompt
 from src.superres.edit_scoring import itself
@@ -483,8 +484,9 @@ def test_a_view_is_chosen_by_the_prompt_of_whole_images_alone():
     assert np.abs(whole - tile).mean() < 0.1 < np.abs(whole - tile[:, :, ::-1]).mean()
 
 
-def test_tiles_are_told_the_mean_colours_of_their_images():
+def test_tiles_are_told_the_mean_colours_of_their_images(monkeypatch):
     """An edit whose every pixel is the mean of the whole: of three images, two of which go through it together."""
+    monkeypatch.setattr(upscaler_module, "BATCH_PIXELS", 16 * 2 * 40 * 30)
     net, tokens, mask = Prompted(maps=MAPS, blocks=1, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
     (line,) = (x for x in net.layers if isinstance(x, keras.layers.Dense) and x.units == 30 and x.use_bias)
     line.bias.assign(np.eye(3, 10, 6).ravel())  # colour + 1 * (mean - colour)
