@@ -2,8 +2,8 @@
 """How often could an edit of a photograph, enlarged four times, be the nearest of all at best?
 
 Each operation is known here, no word is read: it is the affine change of SRResNet's colours, of the blurred and of the
-mean ones, that is nearest to it on other photographs in least squares. What the small picture does not hold stays
-wrong: noise, and details that count for more than a faint edit does. Prints a line for each operation.
+mean ones and of grain that is nearest to it on other photographs in least squares. What the small picture does not hold
+stays wrong: details that count for more than a faint edit does. Prints a line for each operation.
 """
 
 import argparse
@@ -35,19 +35,21 @@ def read_crops(path):
 
 
 def seen_by(net, low, view):
-    """What a change is of, in one of VIEWS: colours, blurred colours, the mean and 1, [h, w, 10] in 0..1."""
-    from src.superres.recolouring import WithBlurred
+    """What a change is of, in one of VIEWS: colours, blurred colours, grain, the mean and 1, [h, w, 11] in 0..1."""
+    from src.superres.recolouring import WithBlurred, WithGrain
     from src.superres.views import VIEWS, seen
 
     low = seen(low[None], VIEWS.index(view))
     plain = np.clip(net(np.float32(low) / 255), 0, 1)
     mean = np.broadcast_to(plain.mean((1, 2), keepdims=True), plain.shape)
-    both = WithBlurred(scale=net.scale, dtype="float32")(plain)
-    return np.concatenate([both, mean, np.ones_like(plain[..., :1])], axis=-1)[0]
+    of = plain
+    for layer in (WithBlurred, WithGrain):
+        of = layer(scale=net.scale, dtype="float32")(of)
+    return np.concatenate([of, mean, np.ones_like(plain[..., :1])], axis=-1)[0]
 
 
 def fit(features, wanted):
-    """The matrix [10, 3] nearest to what is wanted [n, 3] in 0..1, of pixels neither black nor white."""
+    """The matrix [11, 3] nearest to what is wanted [n, 3] in 0..1, of pixels neither black nor white."""
     inside = (wanted > 0) & (wanted < 1)
     columns = [np.linalg.lstsq(features[m], w[m], rcond=None)[0] for m, w in zip(inside.T, wanted.T)]
     return np.stack(columns, axis=1)
@@ -74,7 +76,7 @@ def main():
 
     @functools.cache
     def features(view):
-        fitted = [seen_by(net, low, view).reshape(-1, 10)[::THINNED] for low, _ in train]
+        fitted = [seen_by(net, low, view).reshape(-1, 11)[::THINNED] for low, _ in train]
         return np.concatenate(fitted), [seen_by(net, low, view) for low, _ in test]
 
     right = 0

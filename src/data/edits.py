@@ -3,17 +3,17 @@
 All are functions from a uint8 image [h, w, 3] to another one of that size, which follows from the first alone.
 """
 
-import zlib
-
 import numpy as np
 from PIL import Image, ImageFilter
+
+from src.data.grain import grain
 
 GAMMA = 2.0  # of darker; brighter is its inverse, so that black and white stay
 CONTRAST = 1.9, 0.4  # times the distance from the mean grey: more, less
 BALANCE = np.array([1.3, 1.0, 0.65])  # of red, green and blue: warmer, the other way round cooler
 SATURATION = 2.5, 0.3  # times the distance from the pixel's own grey: more, less
-BLUR = 40  # the image's height is so many times the standard deviation, which is a pixel or more
-SHARPEN = ImageFilter.UnsharpMask(radius=2, percent=300, threshold=0)
+BLUR = 20  # the image's height is so many times the standard deviation, which is a pixel or more
+SHARPEN = 200  # per cent of what that blur takes away are added
 NOISE = 32  # standard deviation in grey levels
 SEPIA = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])  # red, green, blue of each
 
@@ -23,9 +23,10 @@ def pixels(values):
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def filtered(image, kernel):
-    """An image through a filter of Pillow's."""
-    return np.asarray(Image.fromarray(image).filter(kernel))
+def filtered(image, kernel, *more):
+    """An image through a filter of Pillow's, of the radius that BLUR says."""
+    radius = max(1, image.shape[0] / BLUR)
+    return np.asarray(Image.fromarray(image).filter(kernel(radius, *more)))
 
 
 def grey(image):
@@ -49,12 +50,6 @@ def with_saturation(image, times):
     return pixels(grey(image) + times * (image - grey(image)))
 
 
-def noisy(image):
-    """The image under Gaussian noise, which is another one for each image: else a network would learn it by heart."""
-    rng = np.random.default_rng(zlib.crc32(image.tobytes()))
-    return pixels(image + rng.normal(0, NOISE, image.shape))
-
-
 def enlarged_middle(image):
     """The middle half of the image, on all of it."""
     height, width = image.shape[:2]
@@ -72,9 +67,9 @@ OPERATIONS = {
     "hue": lambda image: image[..., [2, 0, 1]].copy(),  # by 120 degrees
     "more saturated": lambda image: with_saturation(image, SATURATION[0]),
     "less saturated": lambda image: with_saturation(image, SATURATION[1]),
-    "blur": lambda image: filtered(image, ImageFilter.GaussianBlur(max(1, image.shape[0] / BLUR))),
-    "sharpen": lambda image: filtered(image, SHARPEN),
-    "noise": noisy,
+    "blur": lambda image: filtered(image, ImageFilter.GaussianBlur),
+    "sharpen": lambda image: filtered(image, ImageFilter.UnsharpMask, SHARPEN, 0),
+    "noise": lambda image: pixels(image + NOISE * grain(*image.shape[:2])[..., None]),
     "greyscale": lambda image: pixels(np.repeat(grey(image), 3, axis=2)),
     "sepia": lambda image: pixels(image @ SEPIA.T),
     "invert": lambda image: 255 - image,

@@ -16,7 +16,7 @@ from src.data.triples import Triple, Writer, check_size
 
 SHRINKS = 1.0, 0.6, 0.45, 0.33, 0.25  # of a photograph: a crop shows a detail or much of it
 MOST = 1 << 26  # pixels of a photograph
-VISIBLE = 2.0  # grey levels by which every operation changes a crop in the mean: none can be seen on an empty sky
+VISIBLE = 5.0  # grey levels by which every operation changes a crop in the mean: none can be seen on an empty sky
 TRIES = 8  # places looked at for each crop that is wanted
 PHRASINGS = {"seen": (SEEN,), "held_out": (HELD_OUT,), "both": (SEEN, HELD_OUT)}
 

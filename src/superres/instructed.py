@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.config import InputError
+from src.data.grain import SIDE
 from src.data.images import read_image
 from src.data.triples import Triple, read_triples
 from src.superres.degradation import low_resolution
@@ -22,6 +23,7 @@ TRAIN, VALID = "train.jsonl", "valid.jsonl"
 HELD_OUT = 20  # every such image of a file validates that has no VALID beside it
 SCORED = 64  # triples at most that a network is validated on
 ERRORS = "log(1 + relative squared error), none beyond black and white"  # that are lowered: others make another run
+GRAIN = SIDE // 4  # crops start at multiples of it, where film grain begins again
 HELD, PROMPTS = 1 << 29, 1 << 12  # bytes of images, and prompts, that are held in memory
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low resolution, tokens, mask, high resolution
@@ -86,12 +88,12 @@ class Instructed:
             yield tuple(np.stack(arrays) for arrays in zip(*examples))
 
     def example(self, triple: Triple, rng: np.random.Generator | None) -> Example:
-        """A crop of a triple at random, with noise; the middle of it without where there is no `rng`."""
+        """A crop of a triple at random, with noise; one near its middle without where there is no `rng`."""
         (low, _), (after, high), n = self.picture(triple.image), self.picture(triple.edited), self.times
         check_sizes(triple, low, after, self.options.patch)
-        spare = np.array(low.shape[:2]) - self.options.patch
-        y, x = rng.integers(0, spare + 1) if rng else spare // 2
         p = self.options.patch
+        places = (np.array(low.shape[:2]) - p) // GRAIN + 1
+        y, x = GRAIN * (rng.integers(0, places) if rng else (places - 1) // 2)
         low, high = low[y : y + p, x : x + p], high[n * y : n * (y + p), n * x : n * (x + p)]
         low, high = np.float32(low) / 255, np.float32(high) / 255
         if rng and self.options.noise:

@@ -16,9 +16,10 @@ SKIPS = "none", "first", "sixth", "attention"
 DOWN = 2  # of the encoder
 WIDER = 2  # times as many maps where pixels are seen alone
 CHANGE = 3 * (3 + 1)  # numbers in an affine change of colour
-EVERYWHERE = 3 * (3 * 3 + 1)  # the same of the colour, of what is around it, and of the whole picture's mean
+EVERYWHERE = 3 * (3 * 3 + 2)  # the same of the colour, of what is around it, of the whole picture's mean, and of grain
 WORDS = 256  # numbers that a prompt's vector is first turned into
 EDITS = 64  # changes everywhere, of which a prompt asks for a mean
+APART = 2.0  # times their usual size, at which EDITS start, around none: of those alike, operations would choose one
 FAINT = 0.01  # of its usual size, at which a kernel starts whose change is of all pixels at once
 
 
@@ -85,7 +86,7 @@ def heard(make, tokens, mask, width):
 
 @register
 class OfDifferences(layers.Layer):
-    """Changes [b, EVERYWHERE] and mean colours [b, 3] to [b, 21]: of the colour, of the blurred one, and a shift.
+    """Changes [b, EVERYWHERE] and mean colours [b, 3] to [b, 24]: of the colour, the blurred one, grain, and a shift.
 
     The changes are of the colour, and of what the blurred and the mean colour are above it: on all three as they are,
     which are nearly the same, a step would be taken three times.
@@ -94,27 +95,26 @@ class OfDifferences(layers.Layer):
     def call(self, inputs):
         changes, means = inputs
         b, c = ops.shape(means)
-        changes = ops.reshape(changes, [b, c, 3 * c + 1])
-        of_colour, of_blurred, of_mean, shift = ops.split(changes, [c, 2 * c, 3 * c], axis=-1)
+        changes = ops.reshape(changes, [b, c, 3 * c + 2])
+        of_colour, of_blurred, of_mean, grain, shift = ops.split(changes, [c, 2 * c, 3 * c, 3 * c + 1], axis=-1)
         shift = shift + ops.sum(of_mean * means[:, None], axis=-1, keepdims=True)
-        parts = [of_colour - of_blurred - of_mean, of_blurred, shift]
-        return ops.reshape(ops.concatenate(parts, axis=-1), [b, c * (2 * c + 1)])
+        parts = [of_colour - of_blurred - of_mean, of_blurred, grain, shift]
+        return ops.reshape(ops.concatenate(parts, axis=-1), [b, c * (2 * c + 2)])
 
 
 def everywhere(make, words, means):
-    """The change of colour that words [b, n] ask for everywhere [b, 21], in float32; `means` [b, 3] are the pictures'.
+    """The change of colour that words [b, n] ask for everywhere [b, 24], in float32; `means` [b, 3] are the pictures'.
 
     More contrast is a distance from the picture's mean, which no pixel sees.
 
-    It is a mean of EDITS, since a choice is learnt in fewer steps than numbers are, and beside it numbers that follow
-    from the words in a line, since a choice that was made early is hardly ever taken back.
+    It is a mean of EDITS, by a choice: words that were never learnt from are heard as others were, more often than
+    where numbers follow from the words.
     """
-    choice = make(layers.Dense, EDITS, "softmax", dtype="float32", kernel_initializer=make.start())(words)
+    choice = small(make(layers.Dense, EDITS, "softmax", dtype="float32", kernel_initializer=make.start()), words)
     edits = make(layers.Dense, EVERYWHERE, use_bias=False, dtype="float32", kernel_initializer=make.start())
-    chosen = small(edits, choice, FAINT)
-    line = small(make(layers.Dense, EVERYWHERE, dtype="float32", kernel_initializer=make.start()), words, FAINT)
-    asked = make(layers.Add, dtype="float32")([chosen, line])
-    return make(OfDifferences, dtype="float32", name="everywhere")([asked, means])
+    edits.build(choice.shape)
+    edits.kernel.assign(APART * (edits.kernel - ops.mean(edits.kernel, axis=0)))
+    return make(OfDifferences, dtype="float32", name="everywhere")([edits(choice), means])
 
 
 def told_pixels(make, x, maps, words):

@@ -36,8 +36,9 @@ class Prompted(Network):
 
     Images are whole, or tiles of images that have been `seen` in the view that the prompt asks for; then the weights
     are 1, 0, 0 and the means those of the whole. But for these two an edit follows from pixels at most 17 away, 35 x 35
-    of the input in all. Images of odd sizes are made even at the right and at the bottom. A tile that starts at an even
-    row and column equals the whole 20 pixels from its border, and nearly so from `context` on.
+    of the input in all. Images of odd sizes are made even at the right and at the bottom. A tile that starts at a row
+    and column that `context` divides, as film grain does, equals the whole 20 pixels from its border, and nearly so
+    from `context` on.
 
     Args:
         skip: what the decoder sees of earlier blocks: `none`; `first`, block 1 in block 9; `sixth`, block 6 in block 9;

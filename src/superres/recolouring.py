@@ -6,10 +6,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from src.data.grain import plane
 from src.superres.network import register
 from src.superres.subpixel import Scaled
 
-BLUR = 0.8  # pixels of the small image: the standard deviation of what can be blurred and sharpened
+BLUR = 1.6  # pixels of the small image: the standard deviation of what can be blurred and sharpened
+LARGEST = 4  # times that images are enlarged
 
 
 @register
@@ -28,6 +30,20 @@ class WithBlurred(Scaled, layers.Layer):
         for axes in ((0, 1, 2, 3), (1, 0, 2, 3)):
             y = tf.nn.depthwise_conv2d(y, tf.transpose(kernel, axes), [1, 1, 1, 1], "SAME")
         return tf.concat([x, y[..., :-1] / y[..., -1:]], axis=-1)
+
+
+@register
+class WithGrain(Scaled, layers.Layer):
+    """Maps [b, h, w, c] of images so many times enlarged, and behind them the grain, [b, h, w, c + 1].
+
+    That is of images enlarged LARGEST times; of smaller ones it is the grain that is left when those are shrunk.
+    """
+
+    def call(self, x):
+        grain = plane(LARGEST // self.scale)
+        b, h, w, _ = tf.unstack(tf.shape(x))
+        grain = tf.tile(grain, [h // len(grain) + 1, w // len(grain) + 1])[None, :h, :w, None]
+        return tf.concat([x, tf.cast(tf.repeat(grain, b, axis=0), x.dtype)], axis=-1)
 
 
 @register
@@ -68,10 +84,13 @@ class Strengthened(layers.Layer):
 
 
 def recoloured(make, x, scale, *changes):
-    """Images x [b, h, w, 3], so many times enlarged, after a change of colour everywhere [b, 21].
+    """Images x [b, h, w, 3], so many times enlarged, after a change of colour everywhere [b, 24].
 
-    That is of the colour and the blurred one. A second change, if there is one, is of each pixel [b, h, w, 12].
+    That is of the colour, the blurred one and grain. A second change, if there is one, is of each pixel [b, h, w, 12].
     """
-    for seen, change in zip((make(WithBlurred, scale=scale, dtype="float32")(x), x), changes):
-        x = make(Changed, dtype="float32")([x, seen, change])
+    seen = x
+    for layer in (WithBlurred, WithGrain):
+        seen = make(layer, scale=scale, dtype="float32")(seen)
+    for of, change in zip((seen, x), changes):
+        x = make(Changed, dtype="float32")([x, of, change])
     return x

@@ -45,6 +45,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "data.stl",
     "data.known",
     "data.emoji",
+    "data.grain",
     "data.photo_phrasings",
     "data.phrasings",
     "data.triples",

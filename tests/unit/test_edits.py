@@ -9,11 +9,13 @@ from PIL import Image
 
 from src.config import InputError
 from src.data import photo_edits
-from src.data.edits import OPERATIONS, difference, grey
+from src.data.edits import NOISE, OPERATIONS, difference, grey
+from src.data.grain import grain, plane
 from src.data.photo_edits import CropOptions, chosen_crops, random_crop, write_photographs
 from src.data.photo_phrasings import PHOTOGRAPHS
 from src.data.phrasings import EMOJI, HELD_OUT, SEEN, instruction, phrasings
 from src.data.triples import new_triples, read_triples
+from src.superres.degradation import low_resolution
 from tests.conftest import photo
 
 IMAGE = np.random.default_rng(1).normal(0, 12, [64, 48, 3])
@@ -68,9 +70,18 @@ def test_the_others():
     assert difference(np.asarray(middle)[4:-4, 4:-4], edited("crop")[4:-4, 4:-4]) < ROUNDING
     noise = edited("noise").astype(float) - IMAGE
     assert abs(noise.mean()) < 2 and 22 < noise.std() < 34
-    other = IMAGE.copy()
-    other[0, 0] ^= 1
-    assert difference(edited("noise"), OPERATIONS["noise"](other)) > 10, "the noise is the same for every image"
+    assert np.abs(noise[:48] - OPERATIONS["noise"](np.full_like(IMAGE, 128))[:48].astype(float) + 128).mean() < 1
+
+
+def test_grain_repeats_and_is_shrunk_as_pictures_are():
+    assert abs(plane().mean()) < 1e-6 and abs(plane().std() - 1) < 1e-6
+    laid = grain(100, 130)
+    np.testing.assert_array_equal(laid[48:96, 96:], plane()[:, :34])
+    np.testing.assert_array_equal(laid[96:, :48], plane()[:4])
+    flat = np.full([144, 144, 3], 128, np.uint8)
+    _, small = low_resolution(OPERATIONS["noise"](flat), 4)
+    np.testing.assert_allclose(small[12:24, 12:24, 0], 128 + NOISE * plane(4), atol=1.01)
+    assert plane(4).std() > 0.15
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)

@@ -1,6 +1,7 @@
 """Triples as batches, the training on them, what prompts make of files, and how edits are scored."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -49,15 +50,16 @@ def make_triples(folder, name="train", images=3, size=32, first=0):
 
 
 def test_a_batch_is_a_crop_of_both_images_at_one_place(tmp_path):
-    triples = read_triples(make_triples(tmp_path))[:-1]
+    """At one of the places where film grain begins, which is laid over some of them."""
+    triples = read_triples(make_triples(tmp_path, size=72))[:-1]
     data = Instructed(triples, ENCODER, InstructedOptions(str(tmp_path), patch=5))
     (batch,) = data.batches(64, 3, 4)
     assert [(x.shape, x.dtype) for x in batch] == [(tuple(s.shape), np.float32) for s in data.signature(64)]
     places = {}
     for triple in triples:
         before, after = (np.asarray(Image.open(p)) for p in (triple.image, triple.edited))
-        low = resized(before, (8, 9))
-        for y, x in np.ndindex(8 - 5 + 1, 9 - 5 + 1):
+        low = resized(before, (18, 19))
+        for y, x in itertools.product((0, 12), (0, 12)):
             key = low[y : y + 5, x : x + 5].tobytes(), after[4 * y : 4 * y + 20, 4 * x : 4 * x + 20].tobytes()
             places[key] = (triple.image, y, x), triple.instruction
     found = []
@@ -68,7 +70,7 @@ def test_a_batch_is_a_crop_of_both_images_at_one_place(tmp_path):
         n = len(real)
         np.testing.assert_array_equal(tokens[:n], expected)
         assert mask.sum() == n and not tokens[n:].any()
-    assert len(set(found)) > 20
+    assert len(set(found)) == 12
 
 
 def test_batches_follow_from_the_seed_and_their_step(tmp_path):
