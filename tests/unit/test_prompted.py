@@ -12,7 +12,7 @@ from PIL import Image
 
 import prompt_sr
 from src.config import InputError
-from src.data.grain import plane
+from src.data.grain import grain, plane
 from src.superres import composition
 from src.superres import upscaler as upscaler_module
 from src.superres.batch_norm import BatchNormalization
@@ -500,6 +500,17 @@ def test_tiles_are_told_the_mean_colours_of_their_images(monkeypatch):
         for colours, means in ((images, expected), (images[..., :1], expected[..., :1])):
             np.testing.assert_allclose(upscaler(colours), np.broadcast_to(means, [3, 160, 120, means.shape[3]]), atol=9)
     assert np.abs(np.diff(expected, axis=0)).min() > 18
+
+
+def test_grain_goes_on_from_tile_to_tile():
+    net, tokens, mask = Prompted(maps=MAPS, blocks=0, text=TEXT), numbers(3, TEXT), np.ones([3], np.float32)
+    (edits,) = (x for x in net.layers if isinstance(x, keras.layers.Dense) and x.units == 33)
+    upscaler, image, made = Upscaler(telling(net, tokens, mask)), np.full([1, 10, 200, 3], 128, np.uint8), []
+    for much in (0, 0.1):
+        edits.kernel.assign(np.tile(much * np.eye(11)[9], (64, 3)))
+        made.append(upscaler(image).astype(float))
+    assert upscaler.tile < 200
+    np.testing.assert_allclose(made[1] - made[0], np.tile(25.5 * grain(40, 800)[None, ..., None], 3), atol=3)
 
 
 def telling(net, *prompt):
