@@ -25,7 +25,7 @@ def beginning(skip, learnt):
     from src.superres.prompted import Prompted
 
     fields = {name: learnt.settings[name] for name in ("maps", "text", "encoder")}
-    net = Prompted.around(learnt.base, skip, dtype="bfloat16", **fields)
+    net = Prompted.around(learnt.base, skip, dtype="mixed_bfloat16", **fields)
     for variable, value in zip(net.part("words").variables, learnt.part("words").variables):
         variable.assign(value)
     net.freeze_words()
