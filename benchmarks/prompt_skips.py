@@ -33,8 +33,7 @@ def beginning(skip, learnt):
 
 
 def train(net, data, recipe, folder):
-    """The best network of one run, and pictures [stage, example, h, w, 3]."""
-    from src.superres.files import load_network
+    """The network after a run, and pictures [stage, example, h, w, 3]."""
     from src.superres.prompting import PromptTask
     from src.superres.stages import Session, find_run, learn
 
@@ -52,7 +51,7 @@ def train(net, data, recipe, folder):
         task = Watched(net, data, recipe, run.path / "best.keras", STAGE)
         learn(task, run, recipe, session)
         stages = [run.path / f"stage-{task.steps * i // STAGES}.npy" for i in range(1, STAGES + 1)]
-        return load_network(task.path), np.stack([np.load(path) for path in stages])
+        return net, np.stack([np.load(path) for path in stages])
 
 
 def pixels(images):
