@@ -36,15 +36,14 @@ def read_crops(path):
 
 def seen_by(net, low, view):
     """What a change is of, in one of VIEWS: colours, blurred colours, grain, the mean and 1, [h, w, 11] in 0..1."""
-    from src.superres.recolouring import WithBlurred, WithGrain
+    from src.superres.network import Layers
+    from src.superres.recolouring import of_everywhere
     from src.superres.views import VIEWS, seen
 
     low = seen(low[None], VIEWS.index(view))
     plain = np.clip(net(np.float32(low) / 255), 0, 1)
     mean = np.broadcast_to(plain.mean((1, 2), keepdims=True), plain.shape)
-    of = plain
-    for layer in (WithBlurred, WithGrain):
-        of = layer(scale=net.scale, dtype="float32")(of)
+    of = of_everywhere(Layers(0, "float32"), plain, net.scale)
     return np.concatenate([of, mean, np.ones_like(plain[..., :1])], axis=-1)[0]
 
 

@@ -10,7 +10,7 @@ from src.data.grain import plane
 from src.superres.network import register
 from src.superres.subpixel import Scaled
 
-BLUR = 1.6  # pixels of the small image: the standard deviation of what can be blurred and sharpened
+BLUR = 1.6  # pixels of the small image: the standard deviation of what can be blurred and sharpened, as in triples
 LARGEST = 4  # times that images are enlarged
 
 
@@ -43,7 +43,7 @@ class WithGrain(Scaled, layers.Layer):
         grain = plane(LARGEST // self.scale)
         b, h, w, _ = tf.unstack(tf.shape(x))
         grain = tf.tile(grain, [h // len(grain) + 1, w // len(grain) + 1])[None, :h, :w, None]
-        return tf.concat([x, tf.cast(tf.repeat(grain, b, axis=0), x.dtype)], axis=-1)
+        return tf.concat([x, tf.repeat(grain, b, axis=0)], axis=-1)
 
 
 @register
@@ -83,14 +83,18 @@ class Strengthened(layers.Layer):
         return plain + strength * (edited - plain)
 
 
+def of_everywhere(make, x, scale):
+    """What a change everywhere is of, for images x [b, h, w, 3]: colours, blurred ones and grain [b, h, w, 7]."""
+    for layer in (WithBlurred, WithGrain):
+        x = make(layer, scale=scale, dtype="float32")(x)
+    return x
+
+
 def recoloured(make, x, scale, *changes):
     """Images x [b, h, w, 3], so many times enlarged, after a change of colour everywhere [b, 24].
 
-    That is of the colour, the blurred one and grain. A second change, if there is one, is of each pixel [b, h, w, 12].
+    That is `of_everywhere`. A second change, if there is one, is of each pixel [b, h, w, 12].
     """
-    seen = x
-    for layer in (WithBlurred, WithGrain):
-        seen = make(layer, scale=scale, dtype="float32")(seen)
-    for of, change in zip((seen, x), changes):
+    for of, change in zip((of_everywhere(make, x, scale), x), changes):
         x = make(Changed, dtype="float32")([x, of, change])
     return x

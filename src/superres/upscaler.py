@@ -12,7 +12,7 @@ from src.superres.bicubic import bicubic
 from src.superres.network import Network
 
 TILE = 384  # low-resolution pixels on a side of a tile, without its context
-PADDED_TILE = 192  # the same for a padded network, which works in high resolution, with more memory
+PADDED_TILE = 192  # the same for a padded network, which works in high resolution; film grain begins anew there
 BANDS = 8  # of rows in a tile at most, which a CPU's cores work on side by side
 BATCH_PIXELS = 1 << 18  # low-resolution pixels that go through the network at a time, about
 
