@@ -38,6 +38,8 @@ def main(argv=None):
     from src.weights.checkpoint import load_model
 
     strategy, prefix = flags.find_devices(args), flags.find_checkpoint(args)
+    if args.upscale == "prompt":
+        prompting.check_prompts(args)
     flags.agree_on_checkpoint(prefix)
     with strategy.scope():
         model = load_model(prefix, dtype=args.dtype)

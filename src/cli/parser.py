@@ -72,12 +72,14 @@ class Number:
     def __call__(self, text):
         try:
             value = self.kind(text)
+            if value != value:
+                raise ValueError("NaN")
         except ValueError:
             meaning = "a whole number" if self.kind is int else "a number"
             raise argparse.ArgumentTypeError(f"must be {meaning}, not {one_line(text, 24)}") from None
-        if not value <= self.high:
+        if value > self.high:
             raise argparse.ArgumentTypeError(f"must be at most {self.high:,}, not {one_line(text, 24)}: {self.why}")
-        if not value >= self.low:
+        if value < self.low:
             raise argparse.ArgumentTypeError(f"must be at least {self.low:,}, not {one_line(text, 24)}")
         return value
 

@@ -23,6 +23,15 @@ def prompts(args):
     return Prompts(tuple(args.prompt or ()), args.strength, args.text)
 
 
+def check_prompts(args):
+    """See that the text encoder takes the prompts, before work that comes first; InputError if not."""
+    from src.text.encoder import TextEncoder
+
+    encoder = TextEncoder.open(args.text)
+    for prompt in args.prompt or ():
+        encoder.numbers(prompt)
+
+
 def upscale(args):
     """Enlarge images, one picture for each prompt; the exit code."""
     from src.superres.upscaling import UpscaleOptions

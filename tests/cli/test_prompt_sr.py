@@ -19,6 +19,7 @@ MISTAKES = {
     "strength alone": (["--upscale", "a.png", "--strength", "0.5"], "--strength: is that of an edit"),
     "encoder alone": (["--upscale", "a.png", "--text", "x"], "--text: hears a prompt, and there is none"),
     "too strong": (["--upscale", "a.png", "--prompt", "dark", "--strength", "2"], "must be at most 1"),
+    "no strength": (["--upscale", "a.png", "--prompt", "dark", "--strength", "nan"], "must be a number, not nan"),
     "prompt in training": (["--train", "x", "--prompt", "dark"], "--prompt: --train does not read it"),
     "other scale": (["--upscale", "a.png", "--scale", "2"], "unrecognized arguments: --scale 2"),
     "no words to freeze": (["--train", "x", "--stage", "small", "--freeze_words"], "--freeze_words: is for --stage"),
@@ -88,3 +89,13 @@ def test_samples_are_edited_at_once(tmp_path, capsys):
     ):
         code, error = run_here(sample.main, [*flags, "--save_dir", tmp_path / "out"], capsys)
         assert code == 2 and line in error and not (tmp_path / "out").exists()
+
+
+def test_a_prompt_that_is_none_is_said_before_anything_is_drawn(tmp_path, capsys):
+    for flags, line in (
+        (["--prompt", " "], "--prompt '': 0 characters"),
+        (["--prompt", "dark", "--text", "gone"], "gone: no such folder"),
+    ):
+        flags = ["--upscale", "prompt", *flags, "--save_dir", tmp_path]
+        code, error = run_here(sample.main, flags, capsys)
+        assert code and line in error and not list(tmp_path.iterdir())
