@@ -15,8 +15,16 @@ SEEN, HELD_OUT = "seen", "held out"
 EMOJI = {  # kind of `src.data.emoji_names`: {word} for what is wanted, {them} and {their} for who is seen
     "skin tone": (
         "make {their} skin {word}|{word} skin, please|give {them} {word} skin|change the skin tone to {word}"
-        "|I would like {word} skin|{their} skin should be {word}|with {word} skin|use the {word} skin tone",
-        "{word} skin instead|let {their} skin be {word}|turn the skin {word}|can {their} skin tone be {word}?",
+        "|I would like {word} skin|{their} skin should be {word}|with {word} skin|use the {word} skin tone"
+        "|{word} skin|set the skin tone to {word}|paint {their} skin {word}|show {them} with {word} skin"
+        "|I want {their} skin to be {word}|recolour the skin to {word}|make the skin tone {word}"
+        "|draw {them} with a {word} skin tone|{their} skin has to be {word}|pick {word} for the skin"
+        "|adjust {their} skin to {word}|could you make {their} skin {word}?|render the skin as {word}"
+        "|someone with {word} skin|{their} face and hands in {word}|{word} as the skin colour",
+        "{word} skin instead|let {their} skin be {word}|turn the skin {word}|can {their} skin tone be {word}?"
+        "|colour {their} skin {word}|the same, but with {word} skin|how about {word} skin?|switch to {word} skin"
+        "|I prefer {their} skin {word}|let {them} have {word} skin|go for a {word} complexion"
+        "|{word} ought to be {their} skin",
     ),
     "person": (
         "make {them} {word}|{word} instead|turn {them} into {word}|change this to {word}"
