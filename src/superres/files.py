@@ -25,6 +25,7 @@ from src.superres.srgan import Generator
 from src.weights.numbers import is_finite
 
 NETWORKS = {"image_gpt>Espcn": Espcn, "image_gpt>Generator": Generator, "image_gpt>Prompted": Prompted}
+LAST = "last.keras"  # of a training run: the network as it was when it was validated last
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 BOUNDS = {"metadata.json": 1 << 16, DESCRIPTION: 1 << 16, WEIGHTS: 1 << 28}  # the members, and bytes of each at most
 LINKS = 1 << 14  # in the file of weights at most

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from src.data.sheets import side_by_side, write_sheet
-from src.superres.files import save_network
+from src.superres.files import LAST, save_network
 from src.superres.upscaler import Upscaler
 from src.superres.validation import ImagePair
 
@@ -16,7 +16,7 @@ CAPTIONS = "input", "bicubic", "output", "original"
 
 @dataclasses.dataclass(frozen=True)
 class Keepsakes:
-    """last.keras always, and now and then more.
+    """LAST always, and now and then more.
 
     Attributes:
         keep_every: epochs after which the generator stays, too, as `epoch-N.keras`.
@@ -34,7 +34,7 @@ class Keepsakes:
             write_sheet(self.folder / f"epoch-{epoch}.png", rows, CAPTIONS)
         if epoch % self.keep_every == 0:
             save_network(self.folder / f"epoch-{epoch}.keras", upscaler.net)
-        save_network(self.folder / "last.keras", upscaler.net)
+        save_network(self.folder / LAST, upscaler.net)
 
 
 def pictured(upscaler, low, high):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from src import hosts
 from src.measuring.metrics import bounded_psnr
-from src.superres.files import save_network
+from src.superres.files import LAST, save_network
 from src.superres.network import Network
 from src.superres.perceptual import squared_distance
 from src.superres.photographs import TrainingData
@@ -68,6 +68,8 @@ def inner(y: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
 
 class PixelTask(Task):
     """A network that learns to lower the mean squared error of its pixels; the best one is kept in a file.
+
+    And the last one beside it, LAST: where few images validate, the best one is that by chance.
 
     Attributes:
         learner: the network, or a model of those of its weights that are trained.
@@ -131,6 +133,7 @@ class PixelTask(Task):
         return bool(self.waited >= self.recipe.patience)
 
     def keep(self, step: int):
-        """Keep the network if it is the best so far."""
+        """Keep the network, and once more if it is the best so far."""
+        save_network(self.path.with_name(LAST), self.net)
         if self.waited == 0:
             save_network(self.path, self.net)

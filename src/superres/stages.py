@@ -14,7 +14,7 @@ from src.measuring import metrics
 from src.superres.adversarial import AdversarialTask, GanRecipe
 from src.superres.bundled import bundled_file
 from src.superres.degradation import resized
-from src.superres.files import load_mean
+from src.superres.files import LAST, load_mean
 from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
 from src.superres.photographs import DataOptions, TrainingData, load_data
@@ -103,7 +103,7 @@ def train_against_discriminator(
         task = AdversarialTask(net, data, recipe, Keepsakes(folder, keep_every, picture_every))
     with find_run(net, data, recipe, session) as run:
         learn(task, run, recipe, session)
-        return finish(run, run.path / "last.keras", float(task.psnr.numpy()), net.scale, data)
+        return finish(run, run.path / LAST, float(task.psnr.numpy()), net.scale, data)
 
 
 def starting_generator(save_dir: str | Path, weights: Sequence[str], dtype: str) -> tuple[Generator, tuple[str, ...]]:
