@@ -22,7 +22,7 @@ from src.text.encoder import TextEncoder
 TRAIN, VALID = "train.jsonl", "valid.jsonl"
 HELD_OUT = 20  # every such image of a file validates that has no VALID beside it
 SCORED = 64  # triples at most that a network is validated on
-ERRORS = "log(1 + relative squared error), none beyond black and white"  # that are lowered: others make another run
+ERRORS = "log(1 + relative absolute error), none beyond black and white"  # that are lowered: others make another run
 GRAIN = SIDE // 4  # crops start at multiples of it, where film grain begins again
 HELD, PROMPTS = 1 << 29, 1 << 12  # bytes of images, and prompts, that are held in memory
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from src import hosts
 from src.measuring.metrics import bounded_psnr
 from src.superres.instructed import Example, InstructedOptions, load_instructed
-from src.superres.perceptual import squared_distance
+from src.superres.perceptual import absolute_distance
 from src.superres.photographs import TrainingData
 from src.superres.pixel import PixelRecipe, PixelTask
 from src.superres.prompted import Prompted
@@ -17,14 +17,15 @@ from src.superres.stages import Session, Trained, find_run, learn, plotted, star
 from src.text.encoder import TextEncoder
 from src.training.loop import Figures
 
-FAINTEST = 3e-3  # mean squared error below which what is asked for weighs no more
+FAINTEST = 1.5e-2  # mean absolute difference, of 0..1, below which what is asked for weighs no more
 
 
 class PromptTask(PixelTask):
     """`PixelTask` for examples with prompts: what is lowered is log(1 + error), relative to what they ask for.
 
-    Otherwise inverting a photograph would count a hundred times as much as the skin tone of a hand; and an example that
-    goes far wrong, whose gradient the logarithm bounds, would throw back all others.
+    Otherwise inverting a photograph would count ten times as much as the skin tone of a hand; and an example that goes
+    far wrong, whose gradient the logarithm bounds, would throw back all others. Errors are absolute: of squared ones
+    the least is a mean, so that whatever may be skin or not became half as dark as it should.
     """
 
     def __init__(self, net: Prompted, data: TrainingData, recipe: PixelRecipe, path: Path, stage: str = "large"):
@@ -38,7 +39,7 @@ class PromptTask(PixelTask):
     @staticmethod
     def errors(low: tf.Tensor, made: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
         made = tf.where(tf.clip_by_value(made, 0, 1) == high, high, made)  # whiter than white is white
-        return tf.math.log1p(squared_distance(made, high) / (asked_for(low, high) + FAINTEST))
+        return tf.math.log1p(absolute_distance(made, high) / (asked_for(low, high) + FAINTEST))
 
     def validate(self) -> Figures:
         return {"psnr": float(np.mean(hosts.current().divided(self.data.valid, self.scored)))}
@@ -50,8 +51,8 @@ class PromptTask(PixelTask):
 
 
 def asked_for(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-    """How far an image [b, h, w, 3], enlarged by bicubic, is from its edited one, as mean squared error: [b]."""
-    return squared_distance(tf.image.resize(low, high.shape[1:3], "bicubic"), high)
+    """How far an image [b, h, w, 3], enlarged by bicubic, is from its edited one, as mean absolute difference: [b]."""
+    return absolute_distance(tf.image.resize(low, high.shape[1:3], "bicubic"), high)
 
 
 def psnr_of(made: np.ndarray, high: np.ndarray) -> float:

@@ -270,9 +270,9 @@ def test_a_small_edit_weighs_nearly_as_much_as_a_large_one():
     low, change = np.full([2, 3, 5, 3], 0.4, np.float32), np.float32([0.5, 0.1]).reshape(2, 1, 1, 1)
     unedited = low.repeat(4, 1).repeat(4, 2)
     edited = unedited + change
-    np.testing.assert_allclose(asked_for(low, edited), [0.25, 0.01], rtol=1e-5)
+    np.testing.assert_allclose(asked_for(low, edited), [0.5, 0.1], rtol=1e-5)
     errors = PromptTask.errors(low, unedited, edited)
-    np.testing.assert_allclose(errors, np.log([1 + 0.25 / 0.253, 1 + 0.01 / 0.013]), rtol=1e-5)
+    np.testing.assert_allclose(errors, np.log([1 + 0.5 / 0.515, 1 + 0.1 / 0.115]), rtol=1e-5)
     np.testing.assert_allclose(PromptTask.errors(low, edited, edited), 0)
 
 
