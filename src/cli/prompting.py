@@ -24,11 +24,11 @@ def prompts(args):
 
 
 def check_prompts(args):
-    """See that the text encoder takes the prompts, before work that comes first; InputError if not."""
-    from src.text.encoder import TextEncoder
+    """See that the network's text encoder takes the prompts, before work that comes first; InputError if not."""
+    from src.superres.prompts import Editor
 
-    encoder = TextEncoder.open(args.text)
-    for prompt in args.prompt or ():
+    encoder = Editor(text=args.text).encoder
+    for prompt in args.prompt:
         encoder.numbers(prompt)
 
 

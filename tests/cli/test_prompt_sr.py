@@ -9,6 +9,7 @@ import prompt_sr
 import sample
 from tests.conftest import files, photo, run_here
 from tests.unit.test_instructed import make_triples
+from tests.unit.test_text import make_bert
 
 MISTAKES = {
     "nothing to do": ([], "say what to do: --upscale, --train, --eval"),
@@ -95,7 +96,8 @@ def test_a_prompt_that_is_none_is_said_before_anything_is_drawn(tmp_path, capsys
     for flags, line in (
         (["--prompt", " "], "--prompt '': 0 characters"),
         (["--prompt", "dark", "--text", "gone"], "gone: no such folder"),
+        (["--prompt", "dark", "--text", make_bert(tmp_path / "bert")], "--text: an encoder of 8 numbers"),
     ):
-        flags = ["--upscale", "prompt", *flags, "--save_dir", tmp_path]
+        flags = ["--upscale", "prompt", *flags, "--save_dir", tmp_path / "out"]
         code, error = run_here(sample.main, flags, capsys)
-        assert code and line in error and not list(tmp_path.iterdir())
+        assert code and line in error and not list((tmp_path / "out").iterdir())

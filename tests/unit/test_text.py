@@ -81,7 +81,11 @@ def put(path, content):
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / "bert"
+    return make_bert(tmp_path / "bert")
+
+
+def make_bert(folder):
+    """A folder with a small BERT of random weights, in Hugging Face's layout."""
     folder.mkdir()
     put(folder / "config.json", CONFIG)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
