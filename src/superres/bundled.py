@@ -16,6 +16,8 @@ FILES = {  # name, scale and degradation of low resolution
     ("espcn", 2, "clean"): PRETRAINED / "espcn" / "x2.keras",
     ("espcn", 3, "clean"): PRETRAINED / "espcn" / "x3.keras",
     ("espcn", 4, "clean"): PRETRAINED / "espcn" / "x4.keras",
+    ("espcn", 2, "palette"): PRETRAINED / "espcn" / "x2-palette.keras",
+    ("espcn", 3, "palette"): PRETRAINED / "espcn" / "x3-palette.keras",
     ("espcn", 4, "palette"): PRETRAINED / "espcn" / "x4-palette.keras",
     ("srresnet", 4, "clean"): PRETRAINED / "srgan" / "srresnet.keras",  # was trained on both
     ("srresnet", 4, "palette"): PRETRAINED / "srgan" / "srresnet.keras",

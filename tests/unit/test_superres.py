@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from src.config import InputError
+from src.config import PRETRAINED, InputError
 from src.data.images import write_png
 from src.measuring import metrics
 from src.superres.bundled import FILES, find_network
@@ -19,7 +19,10 @@ from src.superres.files import load_mean, load_network, save_network
 from src.superres.subpixel import NearestConv2D, PixelShuffle, SubpixelConv2D, SubpixelPReLU
 from src.superres.upscaler import Upscaler, bicubic
 from src.superres.upscaling import UpscaleOptions, upscale_paths
-from tests.conftest import CPU, photo
+from src.utils import color_dequantize
+from tests.conftest import CPU, DATA, photo
+
+MODEL = PRETRAINED / "igpt-emoji"
 
 
 @pytest.mark.parametrize(
@@ -275,13 +278,23 @@ def test_networks_of_one_shape_but_another_kind_have_no_mean(tmp_path):
 
 def test_bundled_networks_are_what_their_place_says():
     assert all(path.exists() for path in FILES.values())
-    for choice in (("espcn", 3, "clean"), ("srgan", 4, "palette")):
+    for choice in (("espcn", 3, "clean"), ("espcn", 2, "palette"), ("srgan", 4, "palette")):
         net, listed = find_network(choice[0], (), *choice[1:])
         assert ((net.name, net.scale), listed) == (choice[:2], str(FILES[choice]))
-    with pytest.raises(InputError, match="`scale` 2, `degradation` palette: no espcn for that is bundled"):
-        find_network("espcn", (), 2, "palette")
+    with pytest.raises(InputError, match="`scale` 2, `degradation` palette: no srgan for that is bundled"):
+        find_network("srgan", (), 2, "palette")
     with pytest.raises(InputError, match="a network of the kind of srresnet, not of espcn"):
         find_network("espcn", [FILES["srresnet", 4, "clean"]])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_networks_for_palettes_keep_colours(scale):
+    """One that had learnt to undo what a palette lacks made neon of another's: 5 levels away, and nearer in PSNR."""
+    tokens, clusters = np.load(DATA / "emoji_teX.npy")[:16], np.load(MODEL / "clusters.npy")
+    images = color_dequantize(tokens, clusters, 32)
+    enlarged = Upscaler(find_network("espcn", (), scale, "palette")[0])(images)
+    small = enlarged.reshape(16, 32, scale, 32, scale, 3).mean((2, 4))
+    assert np.abs(small - images).mean() < 1.8
 
 
 @pytest.mark.parametrize("border, psnr, ssim", [(2, 31.52139853, 0.73938048), (4, 31.52175703, 0.73848793)])
