@@ -38,12 +38,12 @@ def test_bundled_weights_beat_bicubic(scale, gain, tmp_path, capsys):
     assert f"{scale} border pixels cut off" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_palette_weights_beat_bicubic_on_palettes(scale, tmp_path):
+@pytest.mark.parametrize("scale, gain", [(2, 1.4), (3, 1.1), (4, 1.0)])
+def test_palette_weights_beat_bicubic_on_palettes(scale, gain, tmp_path):
     flags = ["--eval", str(PHOTOGRAPHS), "--degradation", "palette", "--n_px", "32", "--scale", str(scale)]
     espcn.main([*flags, "--json", str(tmp_path / "scores.json")])
     mean = json.loads((tmp_path / "scores.json").read_text())["mean"]
-    assert mean["psnr"] > mean["psnr_bicubic"]
+    assert mean["psnr"] > mean["psnr_bicubic"] + gain
 
 
 def test_trains_goes_on_and_upscales_with_the_result(folder, capsys):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from src.config import PRETRAINED, InputError
+from src.config import BUNDLED, InputError
 from src.data.images import write_png
 from src.measuring import metrics
 from src.superres.bundled import FILES, find_network
@@ -21,8 +21,6 @@ from src.superres.upscaler import Upscaler, bicubic
 from src.superres.upscaling import UpscaleOptions, upscale_paths
 from src.utils import color_dequantize
 from tests.conftest import CPU, DATA, photo
-
-MODEL = PRETRAINED / "igpt-emoji"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +288,7 @@ def test_bundled_networks_are_what_their_place_says():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_networks_for_palettes_keep_colours(scale):
     """One that had learnt to undo what a palette lacks made neon of another's: 5 levels away, and nearer in PSNR."""
-    tokens, clusters = np.load(DATA / "emoji_teX.npy")[:16], np.load(MODEL / "clusters.npy")
+    tokens, clusters = np.load(DATA / "emoji_teX.npy")[:16], np.load(BUNDLED / "clusters.npy")
     images = color_dequantize(tokens, clusters, 32)
     enlarged = Upscaler(find_network("espcn", (), scale, "palette")[0])(images)
     small = enlarged.reshape(16, 32, scale, 32, scale, 3).mean((2, 4))
