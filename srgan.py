@@ -18,6 +18,7 @@ OF_STAGE = {  # flags of --train that only one stage reads
         "adversarial",
         "adversarial_weight",
         "pixel_weight",
+        "grid_weight",
         "spectral_norm",
         "freeze_norm",
         "ema",
@@ -53,6 +54,8 @@ def parse(argv):
     group.add_argument("--adversarial", choices=kinds, default="standard", help=judged)
     group.add_argument("--adversarial_weight", type=weight, default=1e-3, help="of the adversarial loss")
     group.add_argument("--pixel_weight", type=weight, default=0.0, help="of the mean difference of pixels, too")
+    grid = "of a grid in it, which repeats from one low-resolution pixel to the next"
+    group.add_argument("--grid_weight", type=weight, default=0.0, help=grid)
     spectral = "of the discriminator's kernels, in place of batch normalization"
     group.add_argument("--spectral_norm", action="store_true", help=spectral)
     group.add_argument("--freeze_norm", action="store_true", help="keep the generator's statistics of the first stage")

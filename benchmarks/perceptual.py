@@ -4,8 +4,9 @@
 Photographs are shrunk to a quarter and enlarged again by bicubic, ESPCN, SRResNet, SRGAN and what other .keras files
 are named. Reported is a distance like LPIPS (Zhang et al. 2018) without its learned weights: VGG16's maps after
 relu1_2, relu2_2, relu3_3 and relu4_3, each pixel's normed to length 1 over the channels, their squared difference
-summed over channels, averaged over pixels, summed over layers. Beside it stand PSNR and the distances of gradients of
-sharpness.py. With --degradation palette --n_px 32 the inputs are as Image GPT draws.
+summed over channels, averaged over pixels, summed over layers. Beside it stand PSNR, the distances of gradients of
+sharpness.py, and in grey levels the grid that sub-pixel convolution can lay over a picture and those features miss
+(`grid_distance`). With --degradation palette --n_px 32 the inputs are as Image GPT draws.
 """
 
 import argparse
@@ -42,12 +43,17 @@ def over_tiles(of_batches):
 
 def figures(images, pairs, originals, distance):
     """What is reported of images, beside the high resolution of their pairs."""
+    from src.superres.perceptual import grid_distance
+
     variation, shift = distances(histogram(images), originals)
     return {
         "distance": float(np.mean([distance(image, high) for image, (_, high) in zip(images, pairs)])),
         "psnr": float(mean_psnr(images, pairs)),
         "total variation": float(variation),
         "earth mover": float(shift),
+        "grid": float(
+            np.mean([grid_distance(image[None], high[None], SCALE)[0] for image, (_, high) in zip(images, pairs)])
+        ),
     }
 
 
@@ -81,12 +87,11 @@ def main(argv=None):
     pairs = list(validation_pairs(map(read_image, photos), SCALE, clusters, args.n_px))
     distance, originals = over_tiles(make_distance(args.vgg_weights)), histogram(high for _, high in pairs)
     made, table = enlarged(pairs, args.weights, args.degradation), {}
-    print(
-        f"{'':24}{'distance':>10}{'PSNR':>8}{'total variation':>17}{'earth mover':>13}   {len(pairs)} images, x{SCALE}"
-    )
+    head = f"{'distance':>10}{'PSNR':>8}{'total variation':>17}{'earth mover':>13}{'grid':>8}"
+    print(f"{'':24}{head}   {len(pairs)} images, x{SCALE}")
     for name, images in made.items():
         table[name] = figures(images, pairs, originals, distance)
-        numbers = (f"{x:{f}}" for x, f in zip(table[name].values(), (">10.3f", ">8.2f", ">17.4f", ">13.3f")))
+        numbers = (f"{x:{f}}" for x, f in zip(table[name].values(), (">10.3f", ">8.2f", ">17.4f", ">13.3f", ">8.3f")))
         print(f"{name[-24:]:24}" + "".join(numbers), flush=True)
     if args.sheet:
         write_pictures(args.sheet, pairs, made)

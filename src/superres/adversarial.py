@@ -10,7 +10,7 @@ import tensorflow as tf
 from src.superres.discriminator import discriminator
 from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
-from src.superres.perceptual import absolute_distance, make_content_loss
+from src.superres.perceptual import absolute_distance, grid_distance, make_content_loss
 from src.superres.photographs import TrainingData
 from src.superres.pixel import inner, mean_psnr, scaled
 from src.superres.upscaler import Upscaler
@@ -25,7 +25,7 @@ class GanRecipe:
 
     Both networks are updated by Adam with beta_1 0.9, as in the paper. It gives the discriminator neither a rate nor a
     head start of its own, but without them it learns nothing in a short run. A relativistic discriminator, a loss of
-    pixels beside that of the content, and spectral normalization are later work's.
+    pixels beside that of the content, and spectral normalization are later work's; that of a grid is ours.
     """
 
     content: str = "vgg54"  # what is compared for the content loss (`make_content_loss`)
@@ -34,6 +34,7 @@ class GanRecipe:
     adversarial: str = "standard"  # or relativistic: what the discriminator judges (`verdicts.LOSSES`)
     adversarial_weight: float = 1e-3
     pixel_weight: float = 0.0  # of the mean absolute difference of pixels, beside the content loss
+    grid_weight: float = 0.0  # of a grid in their difference (`grid_distance`)
     spectral_norm: bool = False  # of the discriminator, in place of batch normalization
     freeze_norm: bool = False  # normalize in the generator by the statistics that the first stage left
     ema: float = 0.0  # momentum of the average of the generator's weights that is validated and kept; 0: no average
@@ -129,12 +130,14 @@ class AdversarialTask(Task):
         losses = {"content": self.mean(self.content_loss(made, high)), "adversarial": self.mean(adversarial)}
         if self.recipe.pixel_weight:
             losses["pixel"] = self.mean(absolute_distance(made, high))
+        if self.recipe.grid_weight:
+            losses["grid"] = self.mean(grid_distance(made, high, self.generator.scale))
         return losses
 
     def weighted(self, losses):
-        """The perceptual loss (equation 3), and that of pixels if there is one."""
-        perceptual = losses["content"] + self.recipe.adversarial_weight * losses["adversarial"]
-        return perceptual + self.recipe.pixel_weight * losses["pixel"] if "pixel" in losses else perceptual
+        """The perceptual loss (equation 3), and those of pixels and of a grid if there are any."""
+        others = [name for name in ("adversarial", "pixel", "grid") if name in losses]
+        return losses["content"] + tf.add_n([getattr(self.recipe, f"{name}_weight") * losses[name] for name in others])
 
     def mean(self, losses):
         """A replica's part of the mean over a batch of losses [b] of its examples."""

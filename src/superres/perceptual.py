@@ -14,6 +14,7 @@ VGG_SCALE = 1 / 12.75  # of features (section 3.2)
 VGG16_SCALES = {"vgg16_22": 1 / 30, "vgg16_33": 1 / 14, "vgg16_43": 1 / 4}  # their root mean square on photographs is 1
 DISTANCE_LAYERS = "block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"  # those of LPIPS (`make_distance`)
 DISTANCE_SCALE = 1 / 7  # that of SRResNet to photographs is 1
+GRID_WINDOW = 6  # low-resolution pixels on a side over which the means are taken
 TINY = 1e-10  # of a pixel without features
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
 
@@ -31,6 +32,20 @@ def absolute_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Mean absolute difference of each example of [b, ...], in float32: [b]."""
     difference = tf.cast(a, tf.float32) - tf.cast(b, tf.float32)
     return tf.reduce_mean(tf.abs(difference), axis=range(1, difference.shape.rank))
+
+
+def grid_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
+    """How much of the difference of images [b, h, w, c] repeats from one low-resolution pixel to the next: [b].
+
+    Sub-pixel convolution has kernels of its own for each of the `scale`^2 places in such a pixel. So a network can lay
+    a grid over all that it draws, which distances in features hardly see, or even welcome. Detail differs from pixel
+    to pixel: over some of them its mean is the same at all places.
+    """
+    places = tf.nn.space_to_depth(tf.cast(a, tf.float32) - tf.cast(b, tf.float32), scale)
+    window = [min(side, GRID_WINDOW) for side in places.shape[1:3]]
+    means = tf.nn.avg_pool2d(places, window, 1, "VALID")
+    means = tf.reshape(means, [-1, *means.shape[1:3], scale**2, a.shape[-1]])
+    return absolute_distance(means, tf.reduce_mean(means, axis=3, keepdims=True))
 
 
 def make_content_loss(

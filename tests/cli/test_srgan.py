@@ -25,6 +25,8 @@ MORE = [
     "--freeze_norm",
     "--pixel_weight",
     "0.1",
+    "--grid_weight",
+    "0.1",
     "--ema",
     "0.5",
     "--schedule",

@@ -119,6 +119,41 @@ def test_the_distance_in_four_layers_is_numpys(vgg):
     np.testing.assert_allclose(perceptual.make_content_loss("vgg16", file)(a, b), [expected / 7], rtol=1e-3)
 
 
+def plain_grid_distance(a, b, scale, window=6):
+    """Window by window of low-resolution pixels, place by place in them."""
+    error = (a - b).astype(np.float64)
+    h, w = (side // scale for side in error.shape[:2])
+    rows, columns = min(window, h), min(window, w)
+    found = []
+    for y in range(h - rows + 1):
+        for x in range(w - columns + 1):
+            part = error[y * scale : (y + rows) * scale, x * scale : (x + columns) * scale]
+            means = np.array([[part[i::scale, j::scale].mean((0, 1)) for j in range(scale)] for i in range(scale)])
+            found.append(np.abs(means - means.mean((0, 1))).mean())
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("shape, scale", [((32, 40, 3), 4), ((16, 12, 3), 2), ((16, 48, 1), 4)])
+def test_the_distance_of_a_grid_is_that_of_the_means_at_each_place(shape, scale):
+    a, b = RNG.random([2, 2, *shape], np.float32)
+    expected = [plain_grid_distance(*pair, scale) for pair in zip(a, b)]
+    np.testing.assert_allclose(perceptual.grid_distance(a, b, scale), expected, rtol=1e-4)
+
+
+def test_a_grid_is_told_from_detail():
+    flat, detail = np.full([1, 96, 96, 3], 0.5, np.float32), np.float32(photo(96, 96))[None] / 255
+    checks = np.float32(0.02 * (np.indices([96, 96]).sum(0) % 2 - 0.5))[None, ..., None]
+    noise = np.random.default_rng(0).normal(0, 0.1, flat.shape).astype(np.float32)
+
+    def grid(a, b):
+        return perceptual.grid_distance(a, b, 4).numpy()[0]
+
+    for image in (flat, detail):
+        assert grid(image + 0.1, image) < 1e-6
+        assert grid(image + checks, image) == pytest.approx(0.01, rel=1e-3)
+    assert grid(flat + noise, flat) < 0.2 * np.abs(noise).mean()
+
+
 def test_random_vgg16_is_the_same_every_time():
     x, y = RNG.random([2, 1, 16, 16, 3], np.float32)
     first, second = (perceptual.make_content_loss("vgg16_33", None, True)(x, y).numpy() for _ in range(2))
@@ -209,7 +244,14 @@ def test_a_spectral_discriminator_normalizes_kernels_and_no_batches():
         np.testing.assert_array_equal(a, b)
 
 
-OPTIONS = {"adversarial": "relativistic", "spectral_norm": True, "pixel_weight": 0.3, "ema": 0.9, "schedule": "cosine"}
+OPTIONS = {
+    "adversarial": "relativistic",
+    "spectral_norm": True,
+    "pixel_weight": 0.3,
+    "grid_weight": 1,
+    "ema": 0.9,
+    "schedule": "cosine",
+}
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
@@ -221,14 +263,16 @@ def test_all_of_it_trains_in_mixed_precision(precision):
     assert losses[2]["discriminator"] < losses[0]["discriminator"]
 
 
-def test_the_loss_of_pixels_is_added():
-    task, (low, high) = make_gan(pixel_weight=0.3, adversarial_weight=0.1), batch()
+def test_losses_of_pixels_and_of_a_grid_are_added():
+    task, (low, high) = make_gan(pixel_weight=0.3, grid_weight=0.7, adversarial_weight=0.1), batch()
     made = task.generator(low, training=True).numpy()
     losses = run_step(task.update, (low, high))
     assert losses["pixel"] == pytest.approx(np.abs(made - high).mean(), rel=1e-4)
-    expected = losses["content"] + 0.1 * losses["adversarial"] + 0.3 * losses["pixel"]
+    grids = [plain_grid_distance(*pair, task.generator.scale) for pair in zip(made, high)]
+    assert losses["grid"] == pytest.approx(np.mean(grids), rel=1e-3)
+    expected = losses["content"] + 0.1 * losses["adversarial"] + 0.3 * losses["pixel"] + 0.7 * losses["grid"]
     assert float(task.weighted(losses)) == pytest.approx(expected)
-    assert "pixel" not in run_step(make_gan().update, (low, high))
+    assert not {"pixel", "grid"} & set(run_step(make_gan().update, (low, high)))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
