@@ -46,14 +46,13 @@ def figures(images, pairs, originals, distance):
     from src.superres.perceptual import grid_distance
 
     variation, shift = distances(histogram(images), originals)
+    beside = [(image, high) for image, (_, high) in zip(images, pairs)]
     return {
-        "distance": float(np.mean([distance(image, high) for image, (_, high) in zip(images, pairs)])),
+        "distance": float(np.mean([distance(*each) for each in beside])),
         "psnr": float(mean_psnr(images, pairs)),
         "total variation": float(variation),
         "earth mover": float(shift),
-        "grid": float(
-            np.mean([grid_distance(image[None], high[None], SCALE)[0] for image, (_, high) in zip(images, pairs)])
-        ),
+        "grid": float(np.mean([grid_distance(image[None], high[None], SCALE)[0] for image, high in beside])),
     }
 
 

@@ -39,7 +39,8 @@ def grid_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
 
     Sub-pixel convolution has kernels of its own for each of the `scale`^2 places in such a pixel. So a network can lay
     a grid over all that it draws, which distances in features hardly see, or even welcome. Detail differs from pixel
-    to pixel: over some of them its mean is the same at all places.
+    to pixel: over some of them its mean is the same at all places. In the units of the images, whose sides are
+    multiples of the scale.
     """
     places = tf.nn.space_to_depth(tf.cast(a, tf.float32) - tf.cast(b, tf.float32), scale)
     window = [min(side, GRID_WINDOW) for side in places.shape[1:3]]
