@@ -109,13 +109,13 @@ def train_gan(args):
 
     if args.random_features:
         print("srgan.py: warning: --random_features: the content loss is that of an untrained network", file=sys.stderr)
-    strategy = find_devices(args)
+    strategy, degradation = find_devices(args), args.degradation or "clean"
     with strategy.scope():
-        net, files = starting_generator(args.save_dir, args.weights, precision(args))
+        net, files = starting_generator(args.save_dir, args.weights, precision(args), degradation)
     superres.check_batch(args, net)
     check_discriminator(args, net.scale)
     superres.say(f"generator: {', '.join(files)}")
-    data = options(DataOptions, args, degradation=args.degradation or "clean")
+    data = options(DataOptions, args, degradation=degradation)
     recipe = options(GanRecipe, args, discriminator_lr=args.discriminator_lr or args.lr)
     session = superres.make_session(args, strategy, files)
     return train_against_discriminator(net, data, recipe, session, args.keep_every, args.picture_every)

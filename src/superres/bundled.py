@@ -19,8 +19,8 @@ FILES = {  # name, scale and degradation of low resolution
     ("espcn", 2, "palette"): PRETRAINED / "espcn" / "x2-palette.keras",
     ("espcn", 3, "palette"): PRETRAINED / "espcn" / "x3-palette.keras",
     ("espcn", 4, "palette"): PRETRAINED / "espcn" / "x4-palette.keras",
-    ("srresnet", 4, "clean"): PRETRAINED / "srgan" / "srresnet.keras",  # was trained on both
-    ("srresnet", 4, "palette"): PRETRAINED / "srgan" / "srresnet.keras",
+    ("srresnet", 4, "clean"): PRETRAINED / "srgan" / "srresnet.keras",
+    ("srresnet", 4, "palette"): PRETRAINED / "srgan" / "srresnet-palette.keras",
     ("srgan", 4, "clean"): PRETRAINED / "srgan" / "srgan.keras",
     ("srgan", 4, "palette"): PRETRAINED / "srgan" / "srgan-palette.keras",
     ("prompted", 4, "clean"): PRETRAINED / "prompted" / "prompted.keras",

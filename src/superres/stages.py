@@ -106,14 +106,20 @@ def train_against_discriminator(
         return finish(run, run.path / LAST, float(task.psnr.numpy()), net.scale, data)
 
 
-def starting_generator(save_dir: str | Path, weights: Sequence[str], dtype: str) -> tuple[Generator, tuple[str, ...]]:
+def starting_generator(
+    save_dir: str | Path, weights: Sequence[str], dtype: str, degradation: str = "clean"
+) -> tuple[Generator, tuple[str, ...]]:
     """What the adversarial stage starts from, and its files: `weights`, else the newest SRResNet, else the bundled one.
+
+    Args:
+        degradation: of low resolution; `palette` has a bundled one of its own.
 
     Raises:
         InputError: not a generator.
     """
     trained = Path(save_dir) / "srresnet_x4" / "best.keras"
-    paths = tuple(weights) or (str(trained if trained.exists() else bundled_file("srresnet")),)
+    bundled = bundled_file("srresnet", degradation="palette" if degradation == "palette" else "clean")
+    paths = tuple(weights) or (str(trained if trained.exists() else bundled),)
     net = load_mean(paths)
     if not isinstance(net, Generator):
         raise InputError(f"`weights` {paths[0]}: not a generator; train one on pixels first")

@@ -128,7 +128,9 @@ def compared(name: str, options: UpscaleOptions) -> dict[str, Choice]:
     """Name to choice of the networks whose outputs a sheet shows, too."""
     if name == "prompted" and not options.prompts.prompts:  # SRResNet's are what it makes
         return {}
-    return {other: choice(other, UpscaleOptions(options.save_dir)) for other in OTHERS.get(name, ())}
+    degradation = "clean" if name == "prompted" else None  # prompts edit what that SRResNet makes
+    beside = UpscaleOptions(options.save_dir, degradation=degradation)
+    return {other: choice(other, beside) for other in OTHERS.get(name, ())}
 
 
 def show(rows: dict[str | Path, list[np.ndarray]], batch: Sequence[Enlarged], others: dict[str, Choice]):

@@ -76,17 +76,19 @@ def drawing(seed):
     return image.resize((128, 128), Image.Resampling.BICUBIC)
 
 
-def test_srgan_for_few_colours_is_nearer_to_drawings_than_that_for_photographs(tmp_path):
+def test_networks_for_few_colours_are_nearer_to_drawings_than_those_for_photographs(tmp_path):
     (tmp_path / "drawn").mkdir()
     for seed in range(2):
         drawing(seed).save(tmp_path / "drawn" / f"{seed}.png")
     flags = ["--eval", tmp_path / "drawn", "--degradation", "palette", "--n_px", 32, "--json", tmp_path / "scores.json"]
     means = []
-    for more in ([], ["--weights", FILES["srgan", 4, "clean"]], ["--stage", "pretrain"]):
+    clean = [["--weights", FILES[name, 4, "clean"]] for name in ("srgan", "srresnet")]
+    for more in ([], ["--stage", "pretrain"], *clean):
         srgan.main([str(flag) for flag in (*flags, *more)])
         means.append(json.loads((tmp_path / "scores.json").read_text())["mean"])
-    few, clean, pixels = (mean["psnr"] for mean in means)
-    assert few > clean + 0.5 and few > pixels and few > means[0]["psnr_bicubic"] + 3.5
+    srgan_few, srresnet_few, srgan_clean, srresnet_clean = (mean["psnr"] for mean in means)
+    assert srgan_few > srgan_clean + 0.5 and srgan_few > means[0]["psnr_bicubic"] + 3.5
+    assert srresnet_few > srgan_few > srresnet_clean
 
 
 def test_bundled_srgan_is_nearest_to_the_sharpness_of_photographs(capsys):

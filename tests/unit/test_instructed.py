@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from src.config import InputError
+from src.data.pictures import read_picture
 from src.data.triples import read_triples
+from src.superres.bundled import find_network
 from src.superres.degradation import resized
 from src.superres.edit_scoring import EditScore, by_kind, score_edits
 from src.superres.instructed import Instructed, InstructedOptions, Recent, find_triples, load_instructed, split
@@ -19,7 +21,7 @@ from src.superres.prompting import PromptTask, asked_for, train_on_triples
 from src.superres.prompts import Editor, Prompts, slug
 from src.superres.stages import Session
 from src.superres.upscaler import Upscaler
-from src.superres.upscaling import UpscaleOptions, upscale_paths
+from src.superres.upscaling import UpscaleOptions, compared, upscale_paths
 from src.text.encoder import TextEncoder
 from tests.conftest import photo
 
@@ -349,6 +351,16 @@ def test_a_file_for_each_prompt_and_a_sheet(tmp_path, network):
     assert made[0].shape == (24, 32, 3) and (made[0] != made[2]).any() and (made[0] != made[3]).any()
     assert (made[0] != made[1]).any()  # "!" is heard
     assert lines[0] == f"network: {network}"
+
+
+def test_edits_stand_beside_the_srresnet_that_was_edited(tmp_path):
+    """Of few colours, too, of which another SRResNet knows more."""
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    edits = UpscaleOptions(tmp_path, prompts=Prompts(("make it night",)))
+    for name, options, degradation in (("prompted", edits, "clean"), ("srgan", UpscaleOptions(tmp_path), "palette")):
+        shown, (net, _) = compared(name, options)["srresnet"](picture).net, find_network("srresnet", (), 4, degradation)
+        assert all((a == b).all() for a, b in zip(shown.get_weights(), net.get_weights()))
 
 
 def test_without_a_prompt_it_is_srresnet(tmp_path, network):

@@ -9,6 +9,7 @@ from PIL import Image
 from src.config import InputError
 from src.measuring import metrics
 from src.superres.adversarial import GanRecipe
+from src.superres.bundled import FILES
 from src.superres.espcn import Espcn
 from src.superres.files import load_network, save_network
 from src.superres.photographs import DataOptions
@@ -96,6 +97,11 @@ def test_weights_to_start_from_are_of_the_same_network(photos, tmp_path):
     session = Session(tmp_path, (str(tmp_path / "relu.keras"),))
     with pytest.raises(InputError, match=r"relu\.keras: another network than the one to be trained"):
         train_on_pixels(Espcn(2), DataOptions(str(photos), patch=9), SHORT, session)
+
+
+@pytest.mark.parametrize("degradation, kind", [("clean", "clean"), ("palette", "palette"), ("mixed", "clean")])
+def test_the_adversarial_stage_starts_from_the_bundled_srresnet_of_its_kind(degradation, kind, tmp_path):
+    assert starting_generator(tmp_path, (), "float32", degradation)[1] == (str(FILES["srresnet", 4, kind]),)
 
 
 def test_the_adversarial_stage_goes_on_from_a_generator_and_keeps_what_is_asked_for(photos, tmp_path):
