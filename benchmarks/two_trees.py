@@ -50,7 +50,7 @@ def commands(folder):
         "ESPCN x4": (["espcn.py", "--upscale", photo], ["espcn.py", "--upscale", spot]),
         "SRGAN x4": (["srgan.py", "--upscale", photo], ["srgan.py", "--upscale", spot]),
         "80 steps of SRResNet": ([*srresnet, "82"], [*srresnet, "2"]),
-        "8 steps of SRGAN": ([*gan, "10"], [*gan, "2"]),
+        "40 steps of SRGAN": ([*gan, "42"], [*gan, "2"]),
     }
 
 
