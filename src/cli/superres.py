@@ -23,7 +23,7 @@ def make_parser(name, description, scales, reads):
     p = Parser(prog=f"{name}.py", description=description, reads=reads)
     mode = p.add_argument_group("mode").add_mutually_exclusive_group()
     mode.add_argument("--upscale", nargs="*", metavar="PATH", help="images or folders; default: the newest samples")
-    alike = "train on the photographs below DIR; several are drawn from alike"
+    alike = "train on the photographs below DIR; several are drawn from alike, one named twice twice as often"
     mode.add_argument("--train", nargs="+", metavar="DIR", help=alike)
     mode.add_argument("--eval", metavar="DIR", help="PSNR, SSIM and MSE on the photographs below DIR, beside bicubic")
     formats = "saved_model, onnx or litert (RGB in and out, float32 in 0..1), or float16 (a .keras file for --weights)"

@@ -20,6 +20,7 @@ from src.superres.pairs import Pairs
 from src.superres.validation import ImagePair, held, scorable, validation_pairs
 
 SHARES = {"clean": 0.0, "palette": 1.0, "mixed": 0.25}  # of the crops that are reduced to a palette
+FolderOfPhotographs = tuple[str | Path, list[Path]]
 BEGINNING = 1 << 16  # bytes of a photograph that its fingerprint is made of, beside its name and size
 
 
@@ -28,7 +29,7 @@ class DataOptions:
     """What a network is trained on.
 
     Attributes:
-        train: a folder of photographs, or several, which are drawn from alike.
+        train: a folder of photographs, or several, which are drawn from alike, one that is named twice twice as often.
         valid: others for validation; by default every tenth photograph of a folder is held out.
         degradation: of low resolution: `clean`, `palette` (reduced to a palette), or `mixed` (a quarter of the crops).
         color_cluster_path: that palette; by default the bundled one.
@@ -93,13 +94,13 @@ def listed(folders: str | Path | Sequence[str | Path] | None) -> list[str | Path
     return [folders] if isinstance(folders, (str, Path)) else list(folders or ())
 
 
-def split_folders(options: DataOptions) -> tuple[dict[str | Path, list[Path]], dict[str | Path, list[Path]]]:
-    """(folder to photographs to train on, folder to photographs for validation), as `split_photographs`."""
+def split_folders(options: DataOptions) -> tuple[list[FolderOfPhotographs], list[FolderOfPhotographs]]:
+    """(folders to train on, folders for validation), as `split_photographs`; one that is named twice is there twice."""
     train, valid = listed(options.train), listed(options.valid)
     if valid:
-        return {folder: image_files(folder) for folder in train}, {folder: image_files(folder) for folder in valid}
-    both = {folder: split_photographs(folder) for folder in train}
-    return tuple({folder: parts[i] for folder, parts in both.items()} for i in (0, 1))
+        return tuple([(folder, image_files(folder)) for folder in folders] for folders in (train, valid))
+    both = [(folder, split_photographs(folder)) for folder in train]
+    return tuple([(folder, parts[i]) for folder, parts in both] for i in (0, 1))
 
 
 def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError], None]) -> TrainingData:
@@ -123,11 +124,11 @@ def load_data(options: DataOptions, net: Network, skipped: Callable[[InputError]
         least=options.least or 0,
         square=options.n_px * net.scale if options.squares and options.n_px else 0,
     )
-    channels, folders = "y" if net.channels == 1 else "rgb", tuple(map(tuple, train.values()))
+    channels, folders = "y" if net.channels == 1 else "rgb", tuple(tuple(paths) for _, paths in train)
     pairs = Pairs(folders, cutting, clusters, options.seed, skipped, channels=channels, share=share)
     pairs.pools(0)  # complains now, not when training has begun
     images, counts = [], []
-    for folder, paths in valid.items():
+    for folder, paths in valid:
         photos = (photo for _, photo in scorable(paths, net.scale, options.n_px, skipped))
         scored = validation_pairs(photos, net.scale, clusters if share == 1 else None, options.n_px)
         images += held(scored, folder, images)
@@ -139,7 +140,7 @@ def description(options, net, parts, clusters):
     """By what a run folder knows its data again; what is not given is not named, as it once could not be."""
     names = ["degradation", "n_px", "patch", "augment", "seed"]
     names += [name for name in ("squares", "least") if getattr(options, name)]
-    train, valid = (" + ".join(fingerprint(paths, folder) for folder, paths in part.items()) for part in parts)
+    train, valid = (" + ".join(fingerprint(paths, folder) for folder, paths in part) for part in parts)
     return {name: getattr(options, name) for name in names} | {
         "scale": net.scale,
         "photographs": train,

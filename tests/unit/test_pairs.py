@@ -164,6 +164,14 @@ def test_folders_are_drawn_from_alike_however_many_they_have(photos, drawings):
     assert not (next(alone.batches(32, 0, 1))[1][:, 0, 0, 1] == 0).any()
 
 
+def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(photos, drawings):
+    """It was once drawn from no more than the others, without a word."""
+    options = DataOptions([str(photos), str(drawings), str(drawings)], str(photos), patch=4, least=32)
+    data = load_data(options, Espcn(4, channels=3), pytest.fail)
+    crops = np.concatenate([high for _, high in data.pairs.batches(32, 0, 20)])
+    assert 0.6 < (crops[:, 0, 0, 1] == 0).mean() < 0.73
+
+
 def test_small_pictures_are_not_made_smaller(photos, drawings):
     for varied in (False, True):
         pairs = pairs_of((listed(photos), listed(drawings)), 4, patch=4, least=32, varied=varied)
