@@ -19,6 +19,7 @@ OF_STAGE = {  # flags of --train that only one stage reads
         "adversarial_weight",
         "pixel_weight",
         "grid_weight",
+        "line_weight",
         "spectral_norm",
         "freeze_norm",
         "ema",
@@ -56,6 +57,8 @@ def parse(argv):
     group.add_argument("--pixel_weight", type=weight, default=0.0, help="of the mean difference of pixels, too")
     grid = "of a grid in it, which repeats from one low-resolution pixel to the next"
     group.add_argument("--grid_weight", type=weight, default=0.0, help=grid)
+    line = "of dotted lines in it, which repeat so along a row or a column"
+    group.add_argument("--line_weight", type=weight, default=0.0, help=line)
     spectral = "of the discriminator's kernels, in place of batch normalization"
     group.add_argument("--spectral_norm", action="store_true", help=spectral)
     group.add_argument("--freeze_norm", action="store_true", help="keep the generator's statistics of the first stage")

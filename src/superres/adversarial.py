@@ -10,13 +10,19 @@ import tensorflow as tf
 from src.superres.discriminator import discriminator
 from src.superres.keepsakes import Keepsakes
 from src.superres.network import Network
-from src.superres.perceptual import absolute_distance, grid_distance, make_content_loss
+from src.superres.perceptual import absolute_distance, grid_distance, line_distance, make_content_loss
 from src.superres.photographs import TrainingData
 from src.superres.pixel import inner, mean_psnr, scaled
 from src.superres.upscaler import Upscaler
 from src.superres.verdicts import LOSSES
 from src.training.averaging import Average
 from src.training.loop import Figures, Task
+
+DISTANCES = {  # name to a function of two batches of images and the scale, beside the content loss
+    "pixel": lambda made, high, scale: absolute_distance(made, high),
+    "grid": grid_distance,
+    "line": line_distance,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +31,7 @@ class GanRecipe:
 
     Both networks are updated by Adam with beta_1 0.9, as in the paper. It gives the discriminator neither a rate nor a
     head start of its own, but without them it learns nothing in a short run. A relativistic discriminator, a loss of
-    pixels beside that of the content, and spectral normalization are later work's; that of a grid is ours.
+    pixels beside that of the content, and spectral normalization are later work's; those of a grid and lines are ours.
     """
 
     content: str = "vgg54"  # what is compared for the content loss (`make_content_loss`)
@@ -35,6 +41,7 @@ class GanRecipe:
     adversarial_weight: float = 1e-3
     pixel_weight: float = 0.0  # of the mean absolute difference of pixels, beside the content loss
     grid_weight: float = 0.0  # of a grid in their difference (`grid_distance`)
+    line_weight: float = 0.0  # of dotted lines in it (`line_distance`)
     spectral_norm: bool = False  # of the discriminator, in place of batch normalization
     freeze_norm: bool = False  # normalize in the generator by the statistics that the first stage left
     ema: float = 0.0  # momentum of the average of the generator's weights that is validated and kept; 0: no average
@@ -45,6 +52,11 @@ class GanRecipe:
     epochs: int = 100
     steps: int = 256  # an epoch
     n_batch: int = 16
+
+    def weights(self) -> dict[str, float]:
+        """Of the losses that there are: those of equation 3, and of DISTANCES what is compared beside them."""
+        distances = {"pixel": self.pixel_weight, "grid": self.grid_weight, "line": self.line_weight}
+        return {"content": 1.0, "adversarial": self.adversarial_weight} | {k: v for k, v in distances.items() if v}
 
     def make_optimizers(self, precision: str) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
         """Of the generator, whose updates begin after the head start, and of the discriminator."""
@@ -83,7 +95,7 @@ class AdversarialTask(Task):
         self.average = Average(generator.weights, recipe.ema)
         if recipe.ema:  # states without one stay as they were
             self.trackables["average"] = self.average
-        self.steps = recipe.epochs * recipe.steps
+        self.steps, self.weights = recipe.epochs * recipe.steps, recipe.weights()
         self.signature = pairs.signature(recipe.n_batch)
 
     def batches(self, first: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -127,17 +139,15 @@ class AdversarialTask(Task):
 
     def generator_losses(self, made, high, adversarial):
         """Name to the mean losses that `weighted` adds up."""
-        losses = {"content": self.mean(self.content_loss(made, high)), "adversarial": self.mean(adversarial)}
-        if self.recipe.pixel_weight:
-            losses["pixel"] = self.mean(absolute_distance(made, high))
-        if self.recipe.grid_weight:
-            losses["grid"] = self.mean(grid_distance(made, high, self.generator.scale))
-        return losses
+        losses = {"content": self.content_loss(made, high), "adversarial": adversarial}
+        for name in DISTANCES:
+            if name in self.weights:
+                losses[name] = DISTANCES[name](made, high, self.generator.scale)
+        return {name: self.mean(loss) for name, loss in losses.items()}
 
     def weighted(self, losses):
-        """The perceptual loss (equation 3), and those of pixels and of a grid if there are any."""
-        others = [name for name in ("adversarial", "pixel", "grid") if name in losses]
-        return losses["content"] + tf.add_n([getattr(self.recipe, f"{name}_weight") * losses[name] for name in others])
+        """The perceptual loss (equation 3), and what is compared beside it."""
+        return tf.add_n([weight * losses[name] for name, weight in self.weights.items()])
 
     def mean(self, losses):
         """A replica's part of the mean over a batch of losses [b] of its examples."""

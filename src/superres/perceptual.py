@@ -14,7 +14,7 @@ VGG_SCALE = 1 / 12.75  # of features (section 3.2)
 VGG16_SCALES = {"vgg16_22": 1 / 30, "vgg16_33": 1 / 14, "vgg16_43": 1 / 4}  # their root mean square on photographs is 1
 DISTANCE_LAYERS = "block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"  # those of LPIPS (`make_distance`)
 DISTANCE_SCALE = 1 / 7  # that of SRResNet to photographs is 1
-GRID_WINDOW = 6  # low-resolution pixels on a side over which the means are taken
+GRID_WINDOW = 6  # low-resolution pixels, on a side or in a row, over which the means are taken
 TINY = 1e-10  # of a pixel without features
 INCEPTION_LAYER, INCEPTION_SIDE = "block35_10_ac", 75  # the last Inception-A block; the fewest pixels Keras allows
 
@@ -42,11 +42,30 @@ def grid_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
     to pixel: over some of them its mean is the same at all places. In the units of the images, whose sides are
     multiples of the scale.
     """
+    return repeated_distance(a, b, scale, (GRID_WINDOW, GRID_WINDOW), axes=(3, 4))
+
+
+def line_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
+    """How much of the difference of images [b, h, w, c] repeats along rows, and along columns, of pixels: [b].
+
+    Dots along a straight edge are few in an area (`grid_distance`), and beside what an edge that is less sharp differs
+    in from place to place across it. Along it such an edge is even, and dots are not.
+    """
+    along_rows = repeated_distance(a, b, scale, (1, GRID_WINDOW), axes=4)
+    return along_rows + repeated_distance(a, b, scale, (GRID_WINDOW, 1), axes=3)
+
+
+def repeated_distance(a, b, scale, window, axes):
+    """How much the means of the difference over windows of low-resolution pixels differ from place to place in these.
+
+    Args:
+        axes: which places are compared: 3 those of a column of such a pixel, 4 of a row.
+    """
     places = tf.nn.space_to_depth(tf.cast(a, tf.float32) - tf.cast(b, tf.float32), scale)
-    window = [min(side, GRID_WINDOW) for side in places.shape[1:3]]
+    window = [min(*sides) for sides in zip(window, places.shape[1:3])]
     means = tf.nn.avg_pool2d(places, window, 1, "VALID")
-    means = tf.reshape(means, [-1, *means.shape[1:3], scale**2, a.shape[-1]])
-    return absolute_distance(means, tf.reduce_mean(means, axis=3, keepdims=True))
+    means = tf.reshape(means, [-1, *means.shape[1:3], scale, scale, a.shape[-1]])
+    return absolute_distance(means, tf.reduce_mean(means, axis=axes, keepdims=True))
 
 
 def make_content_loss(

@@ -140,6 +140,40 @@ def test_the_distance_of_a_grid_is_that_of_the_means_at_each_place(shape, scale)
     np.testing.assert_allclose(perceptual.grid_distance(a, b, scale), expected, rtol=1e-4)
 
 
+def plain_line_distance(a, b, scale, window=6):
+    """Row by row of places, window by window along it; then the same of columns."""
+    found = []
+    for error in (a - b, (a - b).swapaxes(0, 1)):
+        length = min(window * scale, error.shape[1])
+        starts = range(0, error.shape[1] - length + 1, scale)
+        parts = [error[:, x : x + length].astype(np.float64) for x in starts]
+        means = np.array([[part[:, i::scale].mean(1) for i in range(scale)] for part in parts])
+        found.append(np.abs(means - means.mean(1, keepdims=True)).mean())
+    return sum(found)
+
+
+@pytest.mark.parametrize("shape, scale", [((32, 40, 3), 4), ((16, 12, 3), 2), ((16, 48, 1), 4)])
+def test_the_distance_of_lines_is_that_of_the_means_along_rows_and_columns(shape, scale):
+    a, b = RNG.random([2, 2, *shape], np.float32)
+    expected = [plain_line_distance(*pair, scale) for pair in zip(a, b)]
+    np.testing.assert_allclose(perceptual.line_distance(a, b, scale), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (2, 1)])
+def test_dots_along_an_edge_count_twice_as_much_in_lines_as_in_areas(axes):
+    edge = np.zeros([1, 96, 96, 1], np.float32)
+    edge[:, 48:] = 1
+    dotted, less_sharp = edge.copy(), edge.copy()
+    dotted[:, 47:49, ::4] = less_sharp[:, 47:49] = 0.5
+    edge, dotted, less_sharp = (np.moveaxis(image, (1, 2), axes) for image in (edge, dotted, less_sharp))
+    lines, areas = (
+        distance(dotted, edge, 4)[0] / distance(less_sharp, edge, 4)[0]
+        for distance in (perceptual.line_distance, perceptual.grid_distance)
+    )
+    assert lines > 1.9 * areas
+    assert perceptual.line_distance(dotted + 0.1, dotted, 4)[0] < 1e-6
+
+
 def test_a_grid_is_told_from_detail():
     flat, detail = np.full([1, 96, 96, 3], 0.5, np.float32), np.float32(photo(96, 96))[None] / 255
     checks = np.float32(0.02 * (np.indices([96, 96]).sum(0) % 2 - 0.5))[None, ..., None]
@@ -249,6 +283,7 @@ OPTIONS = {
     "spectral_norm": True,
     "pixel_weight": 0.3,
     "grid_weight": 1,
+    "line_weight": 1,
     "ema": 0.9,
     "schedule": "cosine",
 }
@@ -263,16 +298,19 @@ def test_all_of_it_trains_in_mixed_precision(precision):
     assert losses[2]["discriminator"] < losses[0]["discriminator"]
 
 
-def test_losses_of_pixels_and_of_a_grid_are_added():
-    task, (low, high) = make_gan(pixel_weight=0.3, grid_weight=0.7, adversarial_weight=0.1), batch()
+def test_losses_of_pixels_of_a_grid_and_of_lines_are_added():
+    weights = {"pixel": 0.3, "grid": 0.7, "line": 0.2, "adversarial": 0.1}
+    task, (low, high) = make_gan(**{f"{name}_weight": weight for name, weight in weights.items()}), batch()
     made = task.generator(low, training=True).numpy()
     losses = run_step(task.update, (low, high))
     assert losses["pixel"] == pytest.approx(np.abs(made - high).mean(), rel=1e-4)
     grids = [plain_grid_distance(*pair, task.generator.scale) for pair in zip(made, high)]
     assert losses["grid"] == pytest.approx(np.mean(grids), rel=1e-3)
-    expected = losses["content"] + 0.1 * losses["adversarial"] + 0.3 * losses["pixel"] + 0.7 * losses["grid"]
+    lines = [plain_line_distance(*pair, task.generator.scale) for pair in zip(made, high)]
+    assert losses["line"] == pytest.approx(np.mean(lines), rel=1e-3)
+    expected = losses["content"] + sum(weight * losses[name] for name, weight in weights.items())
     assert float(task.weighted(losses)) == pytest.approx(expected)
-    assert not {"pixel", "grid"} & set(run_step(make_gan().update, (low, high)))
+    assert not {"pixel", "grid", "line"} & set(run_step(make_gan().update, (low, high)))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
