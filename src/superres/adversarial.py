@@ -53,7 +53,7 @@ class GanRecipe:
     steps: int = 256  # an epoch
     n_batch: int = 16
 
-    def weights(self) -> dict[str, float]:
+    def loss_weights(self) -> dict[str, float]:
         """Of the losses that there are: those of equation 3, and of DISTANCES what is compared beside them."""
         distances = {"pixel": self.pixel_weight, "grid": self.grid_weight, "line": self.line_weight}
         return {"content": 1.0, "adversarial": self.adversarial_weight} | {k: v for k, v in distances.items() if v}
@@ -95,7 +95,7 @@ class AdversarialTask(Task):
         self.average = Average(generator.weights, recipe.ema)
         if recipe.ema:  # states without one stay as they were
             self.trackables["average"] = self.average
-        self.steps, self.weights = recipe.epochs * recipe.steps, recipe.weights()
+        self.steps, self.loss_weights = recipe.epochs * recipe.steps, recipe.loss_weights()
         self.signature = pairs.signature(recipe.n_batch)
 
     def batches(self, first: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -141,13 +141,13 @@ class AdversarialTask(Task):
         """Name to the mean losses that `weighted` adds up."""
         losses = {"content": self.content_loss(made, high), "adversarial": adversarial}
         for name in DISTANCES:
-            if name in self.weights:
+            if name in self.loss_weights:
                 losses[name] = DISTANCES[name](made, high, self.generator.scale)
         return {name: self.mean(loss) for name, loss in losses.items()}
 
     def weighted(self, losses):
         """The perceptual loss (equation 3), and what is compared beside it."""
-        return tf.add_n([weight * losses[name] for name, weight in self.weights.items()])
+        return tf.add_n([weight * losses[name] for name, weight in self.loss_weights.items()])
 
     def mean(self, losses):
         """A replica's part of the mean over a batch of losses [b] of its examples."""

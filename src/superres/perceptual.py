@@ -48,8 +48,8 @@ def grid_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
 def line_distance(a: tf.Tensor, b: tf.Tensor, scale: int) -> tf.Tensor:
     """How much of the difference of images [b, h, w, c] repeats along rows, and along columns, of pixels: [b].
 
-    Dots along a straight edge are few in an area (`grid_distance`), and beside what an edge that is less sharp differs
-    in from place to place across it. Along it such an edge is even, and dots are not.
+    Dots along a straight edge are few in an area, of which `grid_distance` takes the means, and there it mostly sees
+    how sharp the edge is, for that differs from place to place across it. Along the edge only dots do.
     """
     along_rows = repeated_distance(a, b, scale, (1, GRID_WINDOW), axes=4)
     return along_rows + repeated_distance(a, b, scale, (GRID_WINDOW, 1), axes=3)
