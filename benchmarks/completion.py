@@ -37,6 +37,7 @@ def main(argv=None):
     p.add_argument("--n_images", type=int, default=200)
     p.add_argument("--n_samples", type=int, default=4, help="completions of each")
     p.add_argument("--temperature", type=float, default=1.0)
+    pictures.add_guide_flags(p)
     p.add_argument("--seed", type=int, default=42)
     p.add_argument("--sheet", metavar="FILE.png", help="show the first ten: true image, what was given, completions")
     p.add_argument("--upscale", choices=["espcn", "srresnet", "srgan"], help="enlarge them four times in the sheet")
@@ -52,7 +53,7 @@ def main(argv=None):
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
-    drawn = Sampler(model, n_batch=64).draw(
+    drawn = Sampler(model, n_batch=64, guide=pictures.guide_for(args)).draw(
         options=SamplingOptions(args.seed, args.temperature),
         prefix=true[:, :given].repeat(args.n_samples, axis=0),
         progress=progress_bar("complete", "pixel"),

@@ -10,6 +10,7 @@ from src.data.arrays import load_array
 from src.data.images import read_image
 from src.data.palettes import SAME, check_palette, load_clusters
 from src.data.tokens import load_split
+from src.drawing.guidance import Guide
 from src.drawing.samples import has_drawing, newest_samples
 from src.drawing.sampling import Sampler, SamplingOptions
 from src.utils import pixel_tokens
@@ -23,9 +24,21 @@ def add_flags(parser):
     parser.add_argument("--data_path", default=str(DOWNLOADS / "fashion_mnist"))
     parser.add_argument("--n_samples", type=int, default=1000)
     parser.add_argument("--temperature", type=float, default=1.0)
+    add_guide_flags(parser)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--n_batch", type=int, default=50)
     parser.add_argument("--json", help="write the figures here")
+
+
+def add_guide_flags(parser):
+    """As those of sample.py."""
+    parser.add_argument("--guide", metavar="CKPT", help="lead the model away from the mistakes of this worse one")
+    parser.add_argument("--guidance", type=float, default=0.3)
+
+
+def guide_for(args):
+    """The `Guide` that the flags name, or None."""
+    return Guide(load_model(checkpoint_prefix(args.guide)), args.guidance) if args.guide else None
 
 
 def shape_of(data_path):
@@ -51,8 +64,9 @@ def samples(args, hparams, clusters):
         return args.samples, read_samples(args.samples, hparams.n_px, clusters)
     prefix, model = model_for(args)
     options = SamplingOptions(args.seed, args.temperature)
-    sampler = Sampler(model, n_batch=args.n_batch)
-    return prefix, sampler.draw(args.n_samples, options, progress=progress_bar("sample", "pixel"))
+    sampler = Sampler(model, n_batch=args.n_batch, guide=guide_for(args))
+    source = f"{prefix}, guided by {args.guide} at {args.guidance}" if args.guide else prefix
+    return source, sampler.draw(args.n_samples, options, progress=progress_bar("sample", "pixel"))
 
 
 def read_samples(folder, n_px, clusters):

@@ -67,7 +67,8 @@ def main(argv=None):
     (X, _), (X_test, _) = judge.train, judge.test
     features = {"frechet": judge.features(X_test), "frechet_to_training": judge.features(X)}
     references = {name: Moments.of(x) for name, x in features.items()}
-    name = "samples" if args.samples else f"samples, temperature {args.temperature}"
+    guided = f", guidance {args.guidance}" if args.guide else ""
+    name = "samples" if args.samples else f"samples, temperature {args.temperature}{guided}"
     rows = {name: tokens, "real training images": pictures.some(X, len(tokens)), "real test images": X_test}
     figures = {name: judged(judge, x, references) for name, x in rows.items()}
 

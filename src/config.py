@@ -14,6 +14,7 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained" if INSTALLED else CL
 BUNDLED, BUNDLED_GREY = PRETRAINED / "igpt-emoji", PRETRAINED / "igpt-fashion-mnist"
 GREY_POSITIONS = 28 * 28  # of the latter
 INCEPTION_GRAPH = "classify_image_graph_def.pb"  # the file's name in its archive
+GUIDANCES = 1e-3, 10.0  # how far a drawing may go on from a guide's logits
 MOST_PICTURES = 1 << 18  # of one drawing, all in one folder
 
 

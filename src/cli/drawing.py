@@ -17,16 +17,29 @@ def draw(args, model, prefix, strategy):
 
     All files of a drawing take their places together: those of an earlier one stay where this one cannot be written.
     """
-    from src.drawing.sampling import Sampler, SamplingOptions
+    from src.drawing.sampling import SamplingOptions
+    from src.weights.checkpoint import checkpoint_prefix
 
     for name in OF_PHOTOS:
         if name in args.given and not args.image:
             raise InputError(f"`{name}`: name the photo to complete with `image`")
     check_randomness(args)
-    sampler = Sampler(model, strategy, n_batch=args.batch_size)
     clusters = flags.load_palette(args, prefix, model.hparams.n_vocab)
+    sampler = make_sampler(args, model, clusters, strategy)
     work = draw_completions if args.image else draw_samples
-    return work(args, sampler, clusters, options(SamplingOptions, args), {"checkpoint": str(prefix), "seed": args.seed})
+    origin = {"checkpoint": str(prefix), "seed": args.seed}
+    if args.guide:
+        origin |= {"guide": str(checkpoint_prefix(args.guide)), "guidance": args.guidance}
+    return work(args, sampler, clusters, options(SamplingOptions, args), origin)
+
+
+def make_sampler(args, model, clusters, strategy):
+    """The `Sampler` of a model of such a palette [n_vocab, 3] that the flags ask for."""
+    from src.drawing.sampling import Sampler
+
+    with strategy.scope():
+        guide = flags.find_guide(args, clusters)
+    return Sampler(model, strategy, n_batch=args.batch_size, guide=guide)
 
 
 def check_randomness(args):

@@ -5,14 +5,15 @@ import re
 from pathlib import Path
 
 from src.cli import flags
-from src.cli.drawing import check_randomness
+from src.cli.drawing import check_randomness, make_sampler
 from src.cli.models import load
 from src.cli.parser import options
 from src.cli.process import progress_bar
 from src.config import DOWNLOADS, INCEPTION_GRAPH, InputError
 
 OF_COMPARISON = {"images", "features", "save_statistics", "n_sub_batch", "seed", "json"} | flags.HOSTED
-OF_SAMPLES = {"n_samples", "temperature", "top_k", "top_p", "batch_size", "dtype"}  # beside those of the model
+MANNER = "temperature", "top_k", "top_p", "guide", "guidance"  # of drawing: told with the figures where it was given
+OF_SAMPLES = {"n_samples", *MANNER, "batch_size", "dtype"}  # beside those of the model
 LETTERS = {"tr": "train", "va": "valid", "te": "test"}
 MOST_SAMPLES = 10_000  # unless more are asked for
 
@@ -109,7 +110,7 @@ def pixels_of(real, kept):
 
 def sample_set(args, strategy, n, positions):
     """So many fresh samples of the model that the flags name, else of a bundled one that draws so many positions."""
-    from src.drawing.sampling import Sampler, SamplingOptions
+    from src.drawing.sampling import SamplingOptions
     from src.measuring.statistics import ImageSet
     from src.utils import color_dequantize
 
@@ -117,8 +118,7 @@ def sample_set(args, strategy, n, positions):
         model, prefix = load(args, positions)
     check_randomness(args)
     clusters, sampling = flags.load_palette(args, prefix, model.hparams.n_vocab), options(SamplingOptions, args)
-    size = min(args.batch_size, n)
-    sampler = Sampler(model, strategy, n_batch=size)
+    sampler, size = make_sampler(args, model, clusters, strategy), min(args.batch_size, n)
     sampler.check_bounds(size, sampling)
 
     def images():
@@ -126,7 +126,8 @@ def sample_set(args, strategy, n, positions):
             tokens = sampler.draw(size, sampling, images=range(start, start + size))  # of one shape: traced once
             yield from color_dequantize(tokens[: n - start], clusters, model.hparams.n_px)
 
-    how = "".join(f", {name} {getattr(args, name)}" for name in ("temperature", "top_k", "top_p") if name in args.given)
+    given = args.given | ({"guidance"} if args.guide else set())
+    how = "".join(f", {name} {getattr(args, name)}" for name in MANNER if name in given)
     return ImageSet(n, str(prefix), f"samples of seed {args.seed}{how}", images)
 
 

@@ -4,14 +4,14 @@ import os
 
 from src import hosts
 from src.cli import cluster
-from src.cli.parser import at_most, natural, non_negative, positive, region, share
+from src.cli.parser import at_most, guidance, natural, non_negative, positive, region, share
 from src.config import DOWNLOADS, MOST_PICTURES, InputError
 
 CHECKPOINT = {"ckpt_path", "color_cluster_path"}
 DEVICES = {"n_gpu", "n_cpu"}
 HOSTED = DEVICES | cluster.FLAGS  # of what several hosts can do
 SAMPLING = {"image", "keep_rows", "keep_pixels", "crop", "pad", "n_samples", "temperature", "top_k", "top_p"}
-SAMPLING |= {"batch_size", "save_tokens", "animate"}
+SAMPLING |= {"guide", "guidance", "batch_size", "save_tokens", "animate"}
 REPLICAS = max(16, os.cpu_count() or 1), "more devices than the CPU has threads only take longer"
 DRAWN = MOST_PICTURES, "each is a file in one folder; draw the rest with another seed, to another folder"
 
@@ -54,6 +54,9 @@ def add_sampling_flags(group):
     group.add_argument("--temperature", type=non_negative, default=1.0, help="below 1 sharpens; 0: the likeliest")
     group.add_argument("--top_k", type=positive, help="draw among so many likeliest colours")
     group.add_argument("--top_p", type=share, help="draw among the likeliest colours of this probability together")
+    guide = "worse checkpoint of the same images, to lead the model away from its mistakes"
+    group.add_argument("--guide", metavar="CKPT", help=guide)
+    group.add_argument("--guidance", type=guidance, default=0.3, help="how far to go from its logits")
     group.add_argument("--batch_size", type=positive, default=32, help="images drawn at a time")
     group.add_argument("--save_tokens", metavar="FILE.npy", help="write the tokens, too")
     grew = "write how the images grew, too, beside their sheet; default: webp, which keeps every colour"
@@ -92,12 +95,30 @@ def find_start(args, positions=None):
     return announced(default_checkpoint(DOWNLOADS, positions_of(data) if data else positions))
 
 
-def agree_on_checkpoint(prefix):
+def find_guide(args, clusters):
+    """The `Guide` that --guide names for a model of such a palette [n_vocab, 3], or None; a line names both flags."""
+    from src.data.palettes import load_clusters, same_palette
+    from src.drawing.guidance import Guide
+    from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
+
+    if not args.guide:
+        if "guidance" in args.given:
+            raise InputError("`guidance`: says how far from `guide` to go; name that checkpoint, too")
+        return None
+    prefix = checkpoint_prefix(args.guide)
+    agree_on_checkpoint(prefix, "the guide")
+    if not same_palette(load_clusters(palette_beside(prefix)), clusters):
+        raise InputError(f"`guide` {prefix}: has another palette than the model; take one of the same images")
+    print(f"guide: {prefix}, guidance {args.guidance:g}", flush=True)
+    return Guide(load_model(prefix, dtype=args.dtype), args.guidance)
+
+
+def agree_on_checkpoint(prefix, name="the checkpoint"):
     """Raise InputError where hosts have different ones."""
     from src.weights.checkpoint import fingerprint
 
     if hosts.current().links:
-        hosts.current().agree(**{"the checkpoint": fingerprint(prefix)})
+        hosts.current().agree(**{name: fingerprint(prefix)})
 
 
 def announced(prefix):

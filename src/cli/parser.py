@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import math
 
-from src.config import one_line
+from src.config import GUIDANCES, one_line
 
 UNSET = object()
 
@@ -96,6 +96,7 @@ seed = Number(int, 0, 2**31 - 1, "that is as far as the seeds of TensorFlow's ra
 rate = Number(float, 1e-10, 1e4, "no training survives such updates")
 weight = Number(float, 0, 1e6, "in float32 nothing is left of what it is added to")
 non_negative = Number(float, 0, 1e300, "float64 ends there")
+guidance = Number(float, *GUIDANCES, "from 1 on images become worse")
 fraction = Number(float, 1e-6, 1 - 1e-6, "float32 tells little of it from 1")
 
 

@@ -89,6 +89,11 @@ def load_clusters(path: str | Path, n_vocab: int | None = None) -> np.ndarray:
     return np.array(clusters, np.float32)
 
 
+def same_palette(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two palettes [colours, 3] in -1..1 are one."""
+    return a.shape == b.shape and np.abs(a - b).max() <= SAME
+
+
 def check_palette(data_path: str | Path, clusters: np.ndarray, path: str | Path | None = None):
     """See that the tokens of a data set stand for the colours of a model; without a palette of its own they may.
 
@@ -104,7 +109,7 @@ def check_palette(data_path: str | Path, clusters: np.ndarray, path: str | Path 
     if not file.exists():  # the release's token files have none
         return
     colours = load_clusters(file)
-    if colours.shape != clusters.shape or np.abs(colours - clusters).max() > SAME:
+    if not same_palette(colours, clusters):
         palette = f"the palette {path}" if path else "the model's palette"
         raise InputError(
             f"{file}: the tokens stand for other colours than the model's; encode the images again with {palette} "

@@ -12,6 +12,7 @@ import tensorflow as tf
 from src.config import InputError
 from src.devices import gathered
 from src.drawing.decoder import Caches, Decoder
+from src.drawing.guidance import Guide, GuidedDecoder
 from src.memory import cache_bytes, check_fits
 from src.model import ImageGPT
 
@@ -111,21 +112,22 @@ POSITION_BYTES = 4 + 4 + 4 + 3  # of an image: tokens given, drawn, and in one a
 class Steps:
     """The functions that draw from a model under a strategy: `weights`, `empty`, `prefill`, `advance` and `image`."""
 
-    def __init__(self, model: ImageGPT, strategy, compiled: bool):
-        self.decoder, self.strategy, self.compiled = Decoder(model, compiled=compiled), strategy, compiled
+    def __init__(self, model: ImageGPT, strategy, compiled: bool, guide: Guide | None):
+        self.strategy, self.compiled = strategy, compiled
+        self.decoder = GuidedDecoder(model, guide, compiled=compiled) if guide else Decoder(model, compiled=compiled)
         self.weights, self.empty = map(self.prepared, (self.decoder.weights, self.decoder.empty))
         self.prefill, self.advance, self.image = map(
             self.replicated, (self.decoder.prefill, self.advance_step, self.image_step)
         )
 
     @classmethod
-    def of(cls, model: ImageGPT, strategy, compiled: bool) -> "Steps":
+    def of(cls, model: ImageGPT, *how) -> "Steps":
         """The model's own ones, made once: each new one is traced again, which takes seconds and memory."""
         with LOCK:
             kept = vars(model).setdefault("_steps", {})
-            if (strategy, compiled) not in kept:
-                kept[strategy, compiled] = cls(model, strategy, compiled)
-            return kept[strategy, compiled]
+            if how not in kept:
+                kept[how] = cls(model, *how)
+            return kept[how]
 
     def prepared(self, step):
         """A few operations, which one device does in a fifth of the time that tracing them takes."""
@@ -160,22 +162,33 @@ class Sampler:
         model: an `ImageGPT`.
         strategy: a `tf.distribute` strategy; by default the current one.
         n_batch: images drawn at a time over all replicas.
+        guide: a worse model that leads this one away from its mistakes, or None.
         compiled: whether XLA compiles the loop over positions; by default where there are GPUs. On a CPU it is several
             times slower.
 
     Raises:
-        InputError: the model was trained with the BERT objective.
+        InputError: the model was trained with the BERT objective, or the guide draws other images.
     """
 
-    def __init__(self, model: ImageGPT, strategy=None, *, n_batch: int = 32, compiled: bool | None = None):
+    def __init__(
+        self,
+        model: ImageGPT,
+        strategy=None,
+        *,
+        n_batch: int = 32,
+        guide: Guide | None = None,
+        compiled: bool | None = None,
+    ):
         if model.hparams.bert:
             raise InputError(
                 "a model with the BERT objective has no order to sample in; take an autoregressive checkpoint"
             )
-        self.model, self.n_batch = model, n_batch
+        if guide:
+            guide.check(model)
+        self.model, self.n_batch, self.guide = model, n_batch, guide
         self.strategy = strategy or tf.distribute.get_strategy()
         self.compiled = bool(tf.config.list_logical_devices("GPU")) if compiled is None else compiled
-        self.steps = Steps.of(model, self.strategy, self.compiled)
+        self.steps = Steps.of(model, self.strategy, self.compiled, guide)
 
     def draw(
         self,
@@ -267,7 +280,9 @@ class Sampler:
         h, together = self.model.hparams, min(n, self.n_batch)
         options.tensors(h.n_vocab)
         check_fits(n * h.n_positions * POSITION_BYTES, f"`n_samples` {n}")
-        check_fits(together * cache_bytes(h, self.model.dtype.size), f"`batch_size` {self.n_batch}")
+        models = [self.model, self.guide.model] if self.guide else [self.model]
+        caches = sum(cache_bytes(model.hparams, model.dtype.size) for model in models)
+        check_fits(together * caches, f"`batch_size` {self.n_batch}")
 
     def checked(self, prefix):
         """The prefix as int32 [n, p].

@@ -38,6 +38,16 @@ def test_eval_chooses_the_model_by_the_data(name, n_cpu, tmp_path, monkeypatch, 
     assert json.loads(out.read_text())["splits"]["test"]["gen"] == pytest.approx(loss, abs=5e-6)
 
 
+def test_a_guide_lies_beside_the_bundled_model_of_greys(tmp_path, capsys):
+    given = ["--ckpt_path", str(BUNDLED_GREY), "--n_samples", "2", "--save_tokens", str(tmp_path / "tokens.npy")]
+    tokens = []
+    for guided in ([], ["--guide", str(BUNDLED_GREY / "guide")]):
+        run.main(["--sample", *given, *guided, "--save_dir", str(tmp_path)])
+        tokens.append(np.load(tmp_path / "tokens.npy"))
+    assert f"guide: {BUNDLED_GREY / 'guide/model.ckpt-1500'}, guidance 0.3" in capsys.readouterr().out
+    assert 0.05 < (tokens[0] != tokens[1]).mean() < 0.95
+
+
 def test_size():
     assert sum(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 60e6
     assert max(p.stat().st_size for p in (ROOT / "pretrained").rglob("*") if p.is_file()) < 25e6

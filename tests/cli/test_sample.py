@@ -1,5 +1,8 @@
 """sample.py as its users run it, and the sampling flags of run.py."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,8 +12,11 @@ import sample
 from src.config import BUNDLED_GREY, InputError
 from src.data import images
 from src.drawing.animation import UNKNOWN
+from src.drawing.guidance import Guide
 from src.drawing.samples import newest_samples
-from tests.conftest import DATA, TINY, files, run_here
+from src.drawing.sampling import Sampler
+from src.weights.checkpoint import save_model
+from tests.conftest import DATA, TINY, files, random_model, run_here
 
 GREYS = np.array([0, 51, 102, 153, 204, 255], np.uint8)  # the tiny model's palette
 
@@ -113,6 +119,22 @@ def test_unconditional_and_run_py_sample_are_the_same(project):
     np.testing.assert_array_equal(np.load(project / "b.npy"), drawn)
 
 
+@pytest.mark.parametrize("command", [sample, run])
+def test_a_guide_leads_the_model_away_from_its_own_images(project, command, capsys):
+    worse = random_model(TINY, seed=1)
+    (project / "worse").mkdir()
+    save_model(worse, project / "worse/model.ckpt-2")
+    shutil.copy(project / "tiny/clusters.npy", project / "worse")
+    mode = ["--sample"] if command is run else []
+    guided = ["--guide", project / "worse", "--guidance", 0.5, "--save_tokens", project / "tokens.npy"]
+    command.main([str(f) for f in (*mode, *where(project), "--n_samples", 3, *guided)])
+    expected = Sampler(random_model(TINY), guide=Guide(worse, 0.5)).draw(3)
+    np.testing.assert_array_equal(np.load(project / "tokens.npy"), expected)
+    assert f"guide: {project / 'worse/model.ckpt-2'}, guidance 0.5\n" in capsys.readouterr().out
+    listed = json.loads((project / "out/samples.json").read_text())
+    assert (listed["guide"], listed["guidance"]) == (str(project / "worse/model.ckpt-2"), 0.5)
+
+
 @pytest.mark.parametrize(("flags", "ending"), [([], "webp"), (["webp"], "webp"), (["gif"], "gif")])
 @pytest.mark.parametrize("command", [sample, run])
 def test_an_animation_ends_as_the_sheet(project, command, flags, ending):
@@ -179,6 +201,12 @@ def text(path):
     path.write_text("not an image")
 
 
+def repaint(path):
+    """Beside the photo a checkpoint `other` like `tiny`, of other colours."""
+    other = shutil.copytree(path.parent / "tiny", path.parent / "other")
+    np.save(other / "clusters.npy", -np.load(other / "clusters.npy"))
+
+
 @pytest.mark.parametrize(
     "damage, flags, code, message",
     [
@@ -200,6 +228,10 @@ def text(path):
         (None, ["--save_tokens", "{}/photo.png"], 1, "photo.png: is a photo to complete, and a file of the drawing"),
         (None, ["--temperature", 0, "--top_k", 3], 1, "--top_k: --temperature 0 takes the likeliest colour; leave"),
         (None, ["--temperature", 0, "--seed", 3], 1, "--seed: --temperature 0 takes the likeliest colour; leave"),
+        (None, ["--guidance", 0.5], 1, "--guidance: says how far from --guide to go; name that checkpoint, too"),
+        (None, ["--guide", "{}/tiny", "--guidance", 0], 2, "--guidance: must be at least 0.001, not 0"),
+        (None, ["--guide", "{}/none"], 1, "none: no such checkpoint"),
+        (repaint, ["--guide", "{}/other"], 1, "model.ckpt-1: has another palette than the model; take one of the same"),
         (None, ["--save_tokens", "{}/photo.png/t.npy"], 1, "--save_tokens {}/photo.png: cannot be written"),
     ],
 )

@@ -75,6 +75,7 @@ ORDER = [  # a module imports only those above it; of a folder that stands here 
     "training.pretraining",
     "training.finetuning",
     "drawing.decoder",
+    "drawing.guidance",
     "drawing.sampling",
     "drawing.animation",
     "drawing.samples",
