@@ -19,8 +19,9 @@ from src.cli import fid, flags
 from src.config import BUNDLED_GREY, INCEPTION_GRAPH
 from src.measuring.frechet import Moments, frechet_distance, kernel_distance
 from src.weights import addresses, archives, frozen, transfer
+from src.weights.checkpoint import save_model
 from tests import graphs
-from tests.conftest import files, photo, random_tokens, run_here
+from tests.conftest import TINY, files, photo, random_model, random_tokens, run_here
 from tests.server import serving
 from tests.unit.test_frozen import small_network
 
@@ -81,6 +82,20 @@ def test_samples_against_tokens_then_kept_statistics(place, capsys):
     c = json.loads((place / "c.json").read_text())
     assert c["images"]["pixels"] == a["images"]["pixels"] and c["images"]["split"] == "newest drawing"
     assert c["frechet"] == pytest.approx(a["frechet"], rel=1e-5)
+
+
+def test_guided_samples_are_those_that_a_guide_makes(place, capsys):
+    worse = place / "worse/model.ckpt-2"
+    shutil.copytree(place / "tiny", worse.parent)
+    save_model(random_model(TINY, seed=1), worse)
+    drawn = ["--ckpt_path", place / "tiny", "--n_samples", 17, "--guide", worse]
+    main("--fid", place / "tokens", *drawn, "--json", place / "a.json")
+    assert f"samples of seed 42, guide {worse}, guidance 0.3 of" in capsys.readouterr().out
+    main("--sample", *drawn, "--save_dir", place / "out")
+    main("--fid", place / "tokens", "--images", place / "out", "--json", place / "b.json")
+    main("--fid", place / "tokens", *drawn[:4], "--json", place / "c.json")
+    guided, shown, alone = (json.loads((place / f"{name}.json").read_text())["images"]["pixels"] for name in "abc")
+    assert guided == shown != alone
 
 
 def test_the_bundled_model_of_the_tokens_size_is_drawn_from(place, capsys, monkeypatch):
