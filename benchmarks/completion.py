@@ -53,7 +53,7 @@ def main(argv=None):
     rng = np.random.default_rng(args.seed)
     rows, others = rng.permutation(len(X))[: 2 * args.n_images].reshape(2, -1)
     true, labels, given = X[rows], Y[rows].argmax(1), n_px // 2 * n_px
-    drawn = Sampler(model, n_batch=64, guide=pictures.guide_for(args)).draw(
+    drawn = Sampler(model, n_batch=64, guide=pictures.guide_for(args, judge.clusters)).draw(
         options=SamplingOptions(args.seed, args.temperature),
         prefix=true[:, :given].repeat(args.n_samples, axis=0),
         progress=progress_bar("complete", "pixel"),

@@ -36,9 +36,9 @@ def add_guide_flags(parser):
     parser.add_argument("--guidance", type=float, default=0.3)
 
 
-def guide_for(args):
-    """The `Guide` that the flags name, or None."""
-    return Guide(load_model(checkpoint_prefix(args.guide)), args.guidance) if args.guide else None
+def guide_for(args, clusters):
+    """The `Guide` that the flags name for a model of such a palette, or None."""
+    return Guide.load(args.guide, args.guidance, clusters) if args.guide else None
 
 
 def shape_of(data_path):
@@ -64,7 +64,7 @@ def samples(args, hparams, clusters):
         return args.samples, read_samples(args.samples, hparams.n_px, clusters)
     prefix, model = model_for(args)
     options = SamplingOptions(args.seed, args.temperature)
-    sampler = Sampler(model, n_batch=args.n_batch, guide=guide_for(args))
+    sampler = Sampler(model, n_batch=args.n_batch, guide=guide_for(args, clusters))
     source = f"{prefix}, guided by {args.guide} at {args.guidance}" if args.guide else prefix
     return source, sampler.draw(args.n_samples, options, progress=progress_bar("sample", "pixel"))
 

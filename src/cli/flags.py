@@ -97,9 +97,8 @@ def find_start(args, positions=None):
 
 def find_guide(args, clusters):
     """The `Guide` that --guide names for a model of such a palette [n_vocab, 3], or None; a line names both flags."""
-    from src.data.palettes import load_clusters, same_palette
     from src.drawing.guidance import Guide
-    from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
+    from src.weights.checkpoint import checkpoint_prefix
 
     if not args.guide:
         if "guidance" in args.given:
@@ -107,10 +106,9 @@ def find_guide(args, clusters):
         return None
     prefix = checkpoint_prefix(args.guide)
     agree_on_checkpoint(prefix, "the guide")
-    if not same_palette(load_clusters(palette_beside(prefix)), clusters):
-        raise InputError(f"`guide` {prefix}: has another palette than the model; take one of the same images")
+    guide = Guide.load(prefix, args.guidance, clusters, args.dtype)
     print(f"guide: {prefix}, guidance {args.guidance:g}", flush=True)
-    return Guide(load_model(prefix, dtype=args.dtype), args.guidance)
+    return guide
 
 
 def agree_on_checkpoint(prefix, name="the checkpoint"):

@@ -8,9 +8,13 @@ leads away from them, with less loss of variety than a lower temperature, which 
 
 import dataclasses
 
+import numpy as np
+
 from src.config import GUIDANCES, InputError
+from src.data.palettes import load_clusters, same_palette
 from src.drawing.decoder import Decoder
 from src.model import ImageGPT
+from src.weights.checkpoint import checkpoint_prefix, load_model, palette_beside
 
 ALIKE = "n_px", "n_vocab", "bert"  # of the model and its guide
 
@@ -34,6 +38,18 @@ class Guide:
         low, high = GUIDANCES
         if not low <= self.guidance <= high:
             raise InputError(f"`guidance` {self.guidance}: must lie in {low}..{high:g}")
+
+    @classmethod
+    def load(cls, path, guidance: float, clusters: np.ndarray, dtype="float32") -> "Guide":
+        """The guide in a checkpoint, for a model of such a palette [n_vocab, 3] in -1..1.
+
+        Raises:
+            InputError: no checkpoint, or one of another palette.
+        """
+        prefix = checkpoint_prefix(path)
+        if not same_palette(load_clusters(palette_beside(prefix)), clusters):
+            raise InputError(f"`guide` {prefix}: has another palette than the model; take one of the same images")
+        return cls(load_model(prefix, dtype=dtype), guidance)
 
     def check(self, model: ImageGPT):
         """Raise InputError where a model draws other images than this guide."""
